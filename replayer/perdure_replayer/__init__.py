@@ -1,0 +1,1 @@
+"""A pure function from facts to intentions: no I/O, no clock of its own."""

@@ -1,0 +1,79 @@
+"""What replay can say besides a turn.
+
+    ReplayError
+    ├── NonDeterminismError       code and history disagree
+    ├── TurnFailedError           workflow code raised what does not fail the run
+    ├── QueryFailedError          a query's handler is unknown or raised
+    ├── ReadOnlyContextError      a query tried to change the run
+    └── RestrictedCallError       workflow code used the world: clock, randomness, threads, sockets, files
+"""
+
+
+class ReplayError(Exception):
+    """Base of every error of replay."""
+
+
+class NonDeterminismError(ReplayError):
+    """The code asked for something else than what the history records; nothing was written."""
+
+    def __init__(self, run_id: str, seq: int, recorded: str, issued: str, where: str) -> None:
+        self.run_id = run_id
+        self.seq = seq
+        """The first event that differs."""
+        self.recorded = recorded
+        """What the history has there, or 'nothing'."""
+        self.issued = issued
+        """What the code asked for, or 'nothing'."""
+        self.where = where
+        """file:line of the workflow code that asked (or where it waits)."""
+        super().__init__(
+            f"run {run_id} diverged at event {seq}: history has {recorded}, the code asked for {issued} ({where}). "
+            "Nothing was written and the run is set aside. Bring back the code that wrote this history; see "
+            "docs/how-to/change-running-workflows.md."
+        )
+
+
+class TurnFailedError(ReplayError):
+    """Workflow code raised an exception that fails the turn, not the run; `__cause__` is that exception."""
+
+    def __init__(self, run_id: str, turn: int, error: BaseException) -> None:
+        self.run_id = run_id
+        self.turn = turn
+        self.error = error
+        super().__init__(
+            f"turn {turn} of run {run_id} failed: {type(error).__name__}: {error}. Nothing was written; the turn is "
+            "tried again, so mend the code and restart the worker. Raise ApplicationError to fail the run instead."
+        )
+
+
+class QueryFailedError(ReplayError):
+    """A query could not be answered; the run is unchanged."""
+
+    def __init__(self, run_id: str, query: str, why: str) -> None:
+        self.run_id = run_id
+        self.query = query
+        self.why = why
+        super().__init__(f"query {query!r} of run {run_id} failed: {why}")
+
+
+class ReadOnlyContextError(ReplayError):
+    """A query handler asked for something that would change the run."""
+
+    def __init__(self, action: str) -> None:
+        self.action = action
+        super().__init__(
+            f"cannot {action} in a query: queries only read. Do it in the workflow's run method or in a signal handler."
+        )
+
+
+class RestrictedCallError(ReplayError):
+    """Workflow code used something whose answer differs on replay."""
+
+    def __init__(self, what: str, where: str, cure: str) -> None:
+        self.what = what
+        self.where = where
+        """file:line of the call."""
+        self.cure = cure
+        super().__init__(
+            f"{what} is used in workflow code at {where}: its answer would differ on replay. {cure}"
+        )
