@@ -141,8 +141,9 @@ class WorkStore(Protocol):
     async def commit_turns(self, incarnation: str, batch: Sequence[TurnCommit]) -> list[Verdict]:
         """The one atomic verb. All members of `batch` that land share one transaction; one verdict each.
 
-        A member lands if and only if the worker owns the run, the run's head is (prev_seq, prev_hash) and is
-        not a closing event, and it does not close or release the run over unread messages. One that does
+        A member lands if and only if the run's head is (prev_seq, prev_hash) and is not a closing event, the
+        worker owns the run where the member has an `update` (a plain step does not look: the worker fence
+        and the head decide), and it does not close or release the run over unread messages. One that does
         not land leaves no trace and costs the others nothing. Committing the same member twice gives
         COMMITTED both times and records it once: equal bytes at its place mean that it landed before.
 
