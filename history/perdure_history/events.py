@@ -161,11 +161,22 @@ class WorkflowExecutionTerminated(EventBase, kw_only=True):
     request_id: str = ""
 
 
-class WorkflowTaskFailed(EventBase, kw_only=True):
-    """A turn could not be computed: a bug in a class workflow. The turn is retried.
+class WorkflowTaskStarted(EventBase, kw_only=True):
+    """The first turn issued no command: this row carries its time.
 
-    Written by the owner for the first of a row of equal failures; later ones only count up in the run's
-    summary. Nothing of the failed turn is recorded.
+    A turn's time is the `recorded_at` of its last row. The first turn's first row was written by whoever
+    started the run, perhaps long before a worker came, so a first turn without other rows adds this one.
+    """
+
+    role: ClassVar[Role] = Role.INPUT
+
+
+class WorkflowTaskFailed(EventBase, kw_only=True):
+    """A turn could not be computed: a bug in a class workflow. The turn is tried again.
+
+    Written by the owner behind the turn's inputs, which are recorded so that no result is lost; the turn
+    stays open, with no output, until a later try computes it (then perhaps with further inputs). Later
+    failures of the same turn only count up in the run's summary.
     """
 
     role: ClassVar[Role] = Role.NOTE
@@ -308,6 +319,7 @@ Event = (
     | WorkflowExecutionFailed
     | WorkflowExecutionCanceled
     | WorkflowExecutionTerminated
+    | WorkflowTaskStarted
     | WorkflowTaskFailed
     | ActivityTaskScheduled
     | ActivityTaskCompleted

@@ -201,7 +201,11 @@ class TurnCommit(msgspec.Struct, frozen=True, kw_only=True):
     """Ids of the inbox rows that became inputs, or were duplicates of inputs; deleted with the commit."""
     update: RunUpdate | None = None
     ignore_unread: bool = False
-    """Close or release although unread messages wait. Default: such a commit is refused with UNREAD."""
+    """Close or release although unread messages wait. Default: such a commit is refused with UNREAD.
+
+    A release leaves them in the inbox. A close records them as undelivered notes just before the closing
+    event, which is chained anew behind them, as `terminate_run` does: an acknowledged message is never lost.
+    """
 
 
 class Verdict(enum.Enum):
