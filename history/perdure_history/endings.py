@@ -1,0 +1,85 @@
+"""How a run is ended from outside, with every accepted message accounted for."""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from perdure_history.chain import event_hash, seal
+from perdure_history.codec import decode_event, encode_event
+from perdure_history.events import (
+    Event,
+    WorkflowExecutionCancelRequested,
+    WorkflowExecutionSignaled,
+    WorkflowExecutionTerminated,
+)
+from perdure_history.records import EventRow, Message, RunRecord, StartRun, TerminateRun
+
+MESSAGE_TYPES = (WorkflowExecutionSignaled.__name__, WorkflowExecutionCancelRequested.__name__)
+"""Types of events that began as messages and carry their request id."""
+
+
+def termination_for(start: StartRun, existing: RunRecord) -> TerminateRun:
+    """The request by which `start` ends the open run in its way: same actor, time and request id."""
+    reason = f"replaced by run {start.run_id}"
+    event = WorkflowExecutionTerminated(reason=reason, request_id=start.request_id)
+    return TerminateRun(
+        namespace=existing.namespace,
+        workflow_id=existing.workflow_id,
+        run_id=existing.run_id,
+        reason=reason,
+        attributes=encode_event(event),
+        request_id=start.request_id,
+        actor=start.first_event.actor,
+        at=start.first_event.recorded_at,
+    )
+
+
+def termination_rows(
+    request: TerminateRun, head: EventRow, *, run_id: str, unread: Sequence[Message], recorded: Iterable[EventRow]
+) -> tuple[EventRow, ...]:
+    """The rows that terminate a run, chained to `head`: its unread messages as notes, then the closing event.
+
+    `unread` is the run's inbox in order of acceptance; `recorded` are its events of MESSAGE_TYPES (read only
+    when `unread` is not empty), so that a message that was taken and then sent once more is not called
+    undelivered. The time of the rows never runs backwards.
+    """
+    at = max(request.at, head.recorded_at)
+    known = {request_id_of(decode_event(row.type, row.attributes)) for row in recorded} if unread else set[str]()
+    notes = seal(
+        run_id,
+        [(undelivered(message), None, message.actor) for message in unread if message.request_id not in known],
+        prev_seq=head.seq,
+        prev_hash=head.hash,
+        recorded_at=at,
+    )
+    before = notes[-1] if notes else head
+    seq, type_name = before.seq + 1, WorkflowExecutionTerminated.__name__
+    digest = event_hash(before.hash, run_id, seq, None, type_name, request.actor, at, request.attributes)
+    return *notes, EventRow(seq, None, type_name, request.attributes, at, request.actor, digest)
+
+
+def is_repeated(request: TerminateRun, last: EventRow | None) -> bool:
+    """Whether `last`, the end of a closed run, came from this very request, whose answer must have been lost."""
+    if last is None or last.type != WorkflowExecutionTerminated.__name__:
+        return False
+    event = decode_event(last.type, last.attributes)
+    return isinstance(event, WorkflowExecutionTerminated) and event.request_id == request.request_id
+
+
+def undelivered(message: Message) -> Event:
+    """The event that records a message which came too late for workflow code to see."""
+    event = decode_event(message.type, message.attributes, run_id=message.run_id)
+    match event:
+        case WorkflowExecutionSignaled() | WorkflowExecutionCancelRequested():
+            return msgspec.structs.replace(event, delivered=False)
+        case _:
+            return event
+
+
+def request_id_of(event: Event) -> str:
+    """The request id of an event that began as a message; empty for any other."""
+    match event:
+        case WorkflowExecutionSignaled() | WorkflowExecutionCancelRequested():
+            return event.request_id
+        case _:
+            return ""
