@@ -73,6 +73,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     """When an unowned open run next wants attention; None while it is owned or closed."""
     orphaned_by: str | None = None
     """The worker that died while holding the run; None again once its lost attempts are noted."""
+    claims: int = 0
+    """Claims that followed a worker's death while the history did not grow, the present one included."""
     problem: str | None = None
     """JSON of a `TurnProblem`: why the run does not move; None while it does."""
     history_length: int | None = None
