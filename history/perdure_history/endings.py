@@ -1,5 +1,6 @@
 """How a run is ended from outside, with every accepted message accounted for."""
 
+import itertools
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -12,7 +13,7 @@ from perdure_history.events import (
     WorkflowExecutionSignaled,
     WorkflowExecutionTerminated,
 )
-from perdure_history.records import EventRow, Message, RunRecord, StartRun, TerminateRun
+from perdure_history.records import EventRow, Message, RunRecord, StartRun, TerminateRun, TurnCommit
 
 MESSAGE_TYPES = (WorkflowExecutionSignaled.__name__, WorkflowExecutionCancelRequested.__name__)
 """Types of events that began as messages and carry their request id."""
@@ -35,27 +36,90 @@ def termination_for(start: StartRun, existing: RunRecord) -> TerminateRun:
 
 
 def termination_rows(
-    request: TerminateRun, head: EventRow, *, run_id: str, unread: Sequence[Message], recorded: Iterable[EventRow]
+    request: TerminateRun,
+    head: EventRow,
+    *,
+    run_id: str,
+    unread: Sequence[Message],
+    recorded: Iterable[EventRow],
 ) -> tuple[EventRow, ...]:
     """The rows that terminate a run, chained to `head`: its unread messages as notes, then the closing event.
 
-    `unread` is the run's inbox in order of acceptance; `recorded` are its events of MESSAGE_TYPES (read only
-    when `unread` is not empty), so that a message that was taken and then sent once more is not called
-    undelivered. The time of the rows never runs backwards.
+    `unread` and `recorded` are as for `last_rows`. The time of the rows never runs backwards.
     """
-    at = max(request.at, head.recorded_at)
-    known = {request_id_of(decode_event(row.type, row.attributes)) for row in recorded} if unread else set[str]()
+    closing = EventRow(
+        seq=head.seq + 1,
+        turn=None,
+        type=WorkflowExecutionTerminated.__name__,
+        attributes=request.attributes,
+        recorded_at=max(request.at, head.recorded_at),
+        actor=request.actor,
+        hash=b"",
+    )
+    return last_rows(run_id, closing, before=head, unread=unread, recorded=recorded)
+
+
+def closing_rows(
+    member: TurnCommit, *, unread: Sequence[Message], recorded: Iterable[EventRow]
+) -> tuple[EventRow, ...]:
+    """The rows of a commit that closes its run, with the messages it does not take as notes before the last.
+
+    Without unread messages they are the member's own, byte for byte.
+    """
+    if not unread:
+        return member.rows
+    body, closing = member.rows[:-1], member.rows[-1]
+    before = body[-1] if body else None
+    rest = last_rows(
+        member.run_id,
+        closing,
+        before=before if before is not None else _place(member.prev_seq, member.prev_hash),
+        unread=unread,
+        recorded=itertools.chain(recorded, (row for row in body if row.type in MESSAGE_TYPES)),
+    )
+    return *body, *rest
+
+
+def last_rows(
+    run_id: str,
+    closing: EventRow,
+    *,
+    before: EventRow,
+    unread: Sequence[Message],
+    recorded: Iterable[EventRow],
+) -> tuple[EventRow, ...]:
+    """`unread` as undelivered notes behind `before`, then `closing`, chained anew behind them.
+
+    `unread` is what is left of the run's inbox, in order of acceptance; `recorded` are the run's events of
+    MESSAGE_TYPES (looked at only when `unread` is not empty), so that a message that was taken and then sent
+    once more is not called undelivered.
+    """
+    known = (
+        {request_id_of(decode_event(row.type, row.attributes)) for row in recorded} if unread else set[str]()
+    )
+    at = closing.recorded_at
     notes = seal(
         run_id,
-        [(undelivered(message), None, message.actor) for message in unread if message.request_id not in known],
-        prev_seq=head.seq,
-        prev_hash=head.hash,
+        [
+            (undelivered(message), None, message.actor)
+            for message in unread
+            if message.request_id not in known
+        ],
+        prev_seq=before.seq,
+        prev_hash=before.hash,
         recorded_at=at,
     )
-    before = notes[-1] if notes else head
-    seq, type_name = before.seq + 1, WorkflowExecutionTerminated.__name__
-    digest = event_hash(before.hash, run_id, seq, None, type_name, request.actor, at, request.attributes)
-    return *notes, EventRow(seq, None, type_name, request.attributes, at, request.actor, digest)
+    last = notes[-1] if notes else before
+    seq = last.seq + 1
+    digest = event_hash(
+        last.hash, run_id, seq, closing.turn, closing.type, closing.actor, at, closing.attributes
+    )
+    return *notes, msgspec.structs.replace(closing, seq=seq, hash=digest)
+
+
+def _place(seq: int, digest: bytes) -> EventRow:
+    """A row of which only the place and the hash matter."""
+    return EventRow(seq, None, "", "", 0, "", digest)
 
 
 def is_repeated(request: TerminateRun, last: EventRow | None) -> bool:

@@ -69,7 +69,11 @@ def check_batch(batch: Iterable[TurnCommit]) -> None:
         if ends != closes(member):
             raise ValueError(
                 f"run {member.run_id}: a commit on event {member.prev_seq} "
-                + ("ends with a closing event but has no final status" if ends else "closes the run without a closing event")
+                + (
+                    "ends with a closing event but has no final status"
+                    if ends
+                    else "closes the run without a closing event"
+                )
             )
 
 
@@ -93,6 +97,12 @@ def check_target(namespace: str, workflow_id: str, run_id: str | None = None) ->
 def check_filter(where: RunFilter) -> None:
     """Raise InvalidIdError when a text in the filter is none that a database takes."""
     check_id("namespace", where.namespace, limit=MAX_NAMESPACE)
-    for text in (where.workflow_id, where.workflow_id_prefix, where.run_id_prefix, where.task_queue, *where.workflow_types):
+    for text in (
+        where.workflow_id,
+        where.workflow_id_prefix,
+        where.run_id_prefix,
+        where.task_queue,
+        *where.workflow_types,
+    ):
         if text is not None:
             check_text("filter", text)

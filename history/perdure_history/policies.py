@@ -4,6 +4,7 @@ A store reads rows inside its transaction, asks here, and writes what the answer
 """
 
 import enum
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -87,6 +88,20 @@ def new_run(start: StartRun, *, nth: int, owner_is_live: bool) -> RunRecord:
     )
 
 
+def claimed_columns(
+    run: RunRecord, incarnation: str, *, head_seq: int, claim_head: int | None
+) -> dict[str, Any]:
+    """The columns that a claim of `run` writes, with their new values.
+
+    `claim_head` is the head at the last claim that followed a death (None: there was none); the store keeps
+    it, writes `head_seq` there when the run is orphaned, and shows it to nobody. So `claims` counts how often
+    the run was taken from a dead worker without having moved: a run that kills its workers is told by it.
+    """
+    orphaned = run.orphaned_by is not None
+    claims = (run.claims + 1 if claim_head == head_seq else 1) if orphaned else 0
+    return {"owner": incarnation, "epoch": run.epoch + 1, "wake_at": None, "claims": claims}
+
+
 def closes(member: TurnCommit) -> bool:
     """Whether this commit ends its run."""
     update = member.update
@@ -108,8 +123,7 @@ def judge(
     is the recorded event with the seq of the member's last row; `has_unread` says whether the run's inbox
     holds a message that the member does not take.
     """
-    if member.rows and at_its_place is not None and at_its_place.hash == member.rows[-1].hash:
-        # The hash covers everything before it, so one row answers for the whole member.
+    if member.rows and _landed(member, head, at_its_place):
         return Verdict.COMMITTED, False
     if head is None or head.seq != member.prev_seq or head.hash != member.prev_hash:
         return Verdict.STALE, False
@@ -125,16 +139,36 @@ def judge(
     return Verdict.COMMITTED, True
 
 
-def changed_columns(member: TurnCommit) -> dict[str, Any]:
+def _landed(member: TurnCommit, head: EventRow | None, at_its_place: EventRow | None) -> bool:
+    """Whether the member's rows are in the history already.
+
+    A hash covers everything before it, so one row answers for all. Only a close over unread messages does not
+    stand at its own place: notes came before it.
+    """
+    last = member.rows[-1]
+    if at_its_place is not None and at_its_place.hash == last.hash:
+        return True
+    return (
+        member.ignore_unread
+        and head is not None
+        and head.seq > last.seq
+        and (head.type, head.turn, head.recorded_at) == (last.type, last.turn, last.recorded_at)
+        and (head.actor, head.attributes) == (last.actor, last.attributes)
+        and closes(member)
+    )
+
+
+def changed_columns(member: TurnCommit, rows: Sequence[EventRow]) -> dict[str, Any]:
     """The columns of `perdure_runs` that a landing member writes, with their new values; often none.
 
-    Any: the values are those of RunRecord's fields, which the caller writes by name.
+    `rows` are what it really appends (see `endings.closing_rows`). Any: the values are those of RunRecord's
+    fields, which the caller writes by name.
     """
     update = member.update
     if update is None:
         return {}
     if closes(member):
-        return closed_columns(update.status, member.rows[-1])
+        return closed_columns(update.status, rows[-1])
     columns: dict[str, Any] = {}
     if update.release:
         columns["owner"] = None
