@@ -30,6 +30,7 @@ class Turn:
     time: int
     """Store time in microseconds; the recorded_at of all its rows."""
     first_seq: int
+    """Of the first row that the turn adds."""
     inputs: tuple[Event, ...]
     outputs: tuple[Event, ...]
     closes_run: bool
@@ -86,11 +87,17 @@ class LiveRun:
     def note(self, seq: int, event: Event) -> None:
         """Take in a note that was just recorded with this seq (a failed attempt)."""
 
-    def advance(self, news: Sequence[Event], *, now: int) -> Turn:
+    def advance(self, news: Sequence[Event], *, now: int, recorded: int = 0) -> Turn:
         """Feed `news` (input events, in the order in which they are to be recorded) and run until the code waits.
 
-        The turn's seqs begin at head_seq + 1; the live run is then at the turn's end, so a turn that does not
-        land makes it worthless. Raises TurnFailedError when the code raised what does not fail the run.
+        The first `recorded` of them stand in the history already (inputs of a turn left open: the first turn's
+        WorkflowExecutionStarted, or those of a turn whose code failed); `head_seq` counts them and any notes
+        behind them. The others get head_seq + 1 and on, outputs follow them. The turn's time is
+        max(now, time of the last turn), which becomes the `recorded_at` of every row that it adds; on replay a
+        turn's time is the `recorded_at` of its LAST row (the first turn's first row is older than the turn).
+
+        The live run is then at the turn's end, so a turn that does not land makes it worthless. Raises
+        TurnFailedError when the code raised what does not fail the run.
         """
         raise NotImplementedError
 
