@@ -1,0 +1,1 @@
+"""The same workloads on DBOS, with its default settings, by its documented asynchronous API."""

@@ -1,0 +1,34 @@
+"""Durable steps a second: runs of sequential no-op steps."""
+
+from pathlib import Path
+
+from dbos import DBOS, SetWorkflowID
+
+from benchmarks.on_dbos.opening import run
+from benchmarks.timing import seconds_for_slots
+
+
+@DBOS.step()
+async def noop(number: int) -> int:
+    return number
+
+
+@DBOS.workflow()
+async def sequence(steps: int) -> int:
+    for number in range(steps):
+        await noop(number)
+    return steps
+
+
+async def execute(workflow_id: str, steps: int) -> int:
+    with SetWorkflowID(workflow_id):
+        return await sequence(steps)
+
+
+def measure(folder: Path, *, runs: int, repeats: int, steps: int) -> dict[str, float]:
+    async def main() -> dict[str, float]:
+        await execute("warm-0", steps=2)
+        seconds = await seconds_for_slots(runs, repeats, lambda workflow_id: execute(workflow_id, steps))
+        return {"per_second": runs * repeats * steps / seconds}
+
+    return run(folder, main())
