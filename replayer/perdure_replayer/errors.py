@@ -5,7 +5,10 @@
     ├── TurnFailedError           workflow code raised what does not fail the run
     ├── QueryFailedError          a query's handler is unknown or raised
     ├── ReadOnlyContextError      a query tried to change the run
-    └── RestrictedCallError       workflow code used the world: clock, randomness, threads, sockets, files
+    ├── RestrictedCallError       workflow code used the world: clock, randomness, threads, sockets, files
+    ├── UnknownReplayFormatError  the run was started by a newer perdure
+    ├── TurnTooLongError          workflow code kept the loop busy without waiting
+    └── BrokenRunError            our bug: a live run was used after it failed, closed or was evicted
 """
 
 
@@ -77,3 +80,43 @@ class RestrictedCallError(ReplayError):
         super().__init__(
             f"{what} is used in workflow code at {where}: its answer would differ on replay. {cure}"
         )
+
+
+class UnknownReplayFormatError(ReplayError):
+    """The run was started under rules of replay that this version does not know; nothing was written."""
+
+    def __init__(self, run_id: str, found: int, known: int) -> None:
+        self.run_id = run_id
+        self.found = found
+        self.known = known
+        super().__init__(
+            f"run {run_id} was started with replay format {found}, and this perdure knows formats up to {known}. "
+            "Nothing was written; upgrade perdure on this worker."
+        )
+
+
+class TurnTooLongError(ReplayError):
+    """Workflow code kept the loop busy without ever waiting for an event."""
+
+    def __init__(self, run_id: str, callbacks: int) -> None:
+        self.run_id = run_id
+        self.callbacks = callbacks
+        super().__init__(
+            f"run {run_id} made {callbacks:,} steps in one turn without waiting for an activity, a timer or a signal. "
+            "Wait with workflow.wait_condition or asyncio.sleep with a delay above zero instead of polling."
+        )
+
+
+class BrokenRunError(ReplayError):
+    """A live run that failed before was used again; evict it and replay its history into a new one."""
+
+    def __init__(self, run_id: str, action: str, why: str) -> None:
+        self.run_id = run_id
+        self.action = action
+        super().__init__(
+            f"cannot {action} run {run_id}: {why}. Evict the live run and replay the history into a new one."
+        )
+
+
+class Evicted(BaseException):
+    """Raised in workflow code that asks for something while its run is being dropped; never leaves the replayer."""

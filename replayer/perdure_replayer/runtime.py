@@ -1,9 +1,7 @@
 """What workflow code can ask of its run. The sdk's `perdure.workflow` is a typed front of this.
 
 The running event loop of workflow code is the run's own, so the run is found through it: no context variable,
-no global, and other threads are told apart by themselves.
-
-CONTRACT (signatures agreed; implementation to follow).
+no global, and other threads are told apart by themselves. `context.RunContext` implements this.
 """
 
 import asyncio
@@ -24,14 +22,21 @@ class Runtime(Protocol):
     started: WorkflowExecutionStarted
     definition: WorkflowDefinition
     converter: Converter
-    random: Random
-    """Seeded from the run; replay draws the same numbers."""
     is_replaying: bool
-    is_read_only: bool
     instance: Any
     """The workflow object; None for a function workflow."""
     cancellation_reason: str | None
     """Reason of the first cancel request; None before it."""
+
+    @property
+    def random(self) -> Random:
+        """Seeded from the run; replay draws the same numbers."""
+        ...
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether a query is being answered."""
+        ...
 
     def time_us(self) -> int:
         """The turn's time."""
@@ -45,16 +50,26 @@ class Runtime(Protocol):
         """Time of the first turn."""
         ...
 
-    def uuid4(self) -> UUID: ...
+    def uuid4(self) -> UUID:
+        """A random UUID from a stream of its own."""
+        ...
 
-    def uuid7(self) -> UUID: ...
+    def uuid7(self) -> UUID:
+        """A UUID of the turn's time, from a stream of its own."""
+        ...
 
     def new_random(self) -> Random:
         """A generator of its own, seeded from `random`."""
         ...
 
     def schedule_activity(
-        self, name: str, arguments: Sequence[Any], *, result_type: Any, options: ActivityOptions, callee: object | None = None
+        self,
+        name: str,
+        arguments: Sequence[Any],
+        *,
+        result_type: Any,
+        options: ActivityOptions,
+        callee: object | None = None,
     ) -> asyncio.Future[Any]:
         """Issue the command; the future has the result, or raises as Temporal's ActivityHandle does.
 
@@ -78,11 +93,17 @@ class Runtime(Protocol):
         """Set or remove a handler; signals that waited for it are delivered at once, in order."""
         ...
 
-    def query_handlers(self) -> dict[str | None, HandlerDefinition]: ...
+    def query_handlers(self) -> dict[str | None, HandlerDefinition]:
+        """By name; None is the dynamic one. Changed through `set_query_handler`."""
+        ...
 
-    def set_query_handler(self, name: str | None, handler: HandlerDefinition | None) -> None: ...
+    def set_query_handler(self, name: str | None, handler: HandlerDefinition | None) -> None:
+        """Set or remove a handler."""
+        ...
 
-    def all_handlers_finished(self) -> bool: ...
+    def all_handlers_finished(self) -> bool:
+        """Whether no signal handler is between its begin and its end."""
+        ...
 
     def refuse_if_read_only(self, action: str) -> None:
         """Raises ReadOnlyContextError inside a query; `action` completes 'cannot ...'."""

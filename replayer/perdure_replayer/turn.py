@@ -1,58 +1,33 @@
-"""run_turn: the one entry point of replay.
+"""run_turn: the one entry point of replay, and LiveRun, which keeps a run between its turns.
 
-CONTRACT (signatures agreed; implementation to follow).
+A live run is computed state: nothing in it is worth saving, and dropping it costs one replay.
+
+    empty ──replay / advance──> at a turn's end ──advance──> at the next turn's end ...
+      any exception ──> broken ──evict──> gone
+
+A history of the start event alone stands *before* its first turn, whose time is the start event's; `advance`
+then computes turn 1 and gives only what is not recorded yet. That first turn may be made again and again: as
+long as it issues nothing there is nothing to record, and every replay comes to the same state.
 """
 
+import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
-from perdure_history.events import ActivityTaskScheduled, Event
-from perdure_history.failures import Failure
+from perdure_history.errors import CorruptHistoryError
+from perdure_history.events import ActivityTaskScheduled, Event, Role, TimerCanceled
 from perdure_history.payloads import Payload
 from perdure_replayer.definition import Converter, WorkflowDefinition
+from perdure_replayer.errors import BrokenRunError, NonDeterminismError, QueryFailedError, ReplayError
+from perdure_replayer.execution import Execution
+from perdure_replayer.history import HistoryEvent, PendingActivity, Projection, Turn
+from perdure_replayer.journal import Issued
+from perdure_replayer.machines import ActivityMachine
+from perdure_replayer.matching import Divergence, find_divergence
+from perdure_replayer.queries import answer_query
 
+__all__ = ["HistoryEvent", "LiveRun", "PendingActivity", "Turn", "run_turn"]
 
-@dataclass(frozen=True, slots=True)
-class HistoryEvent:
-    """A recorded event with its place: what replay reads."""
-
-    seq: int
-    turn: int | None
-    recorded_at: int
-    event: Event
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """What one pass of workflow code came to: inputs first, then the commands it issued, in order."""
-
-    number: int
-    time: int
-    """Store time in microseconds; the recorded_at of all its rows."""
-    first_seq: int
-    """Of the first row that the turn adds."""
-    inputs: tuple[Event, ...]
-    outputs: tuple[Event, ...]
-    closes_run: bool
-
-
-@dataclass(slots=True)
-class PendingActivity:
-    """An activity that has no outcome yet: projected from the log, notes included."""
-
-    seq: int
-    scheduled: ActivityTaskScheduled
-    scheduled_at: int
-    attempt: int = 1
-    """The attempt that is to be made, or is being made."""
-    next_attempt_at: int = 0
-    """Store time before which it must not start; 0: at once."""
-    last_failure: Failure | None = None
-    cancel_requested: bool = False
-    lost_workers: frozenset[str] = frozenset()
-    """Incarnations whose loss is already noted for it."""
-    callee: object | None = None
-    """What the code passed as the activity (a function), when it passed more than a name. Only in memory."""
+_logger = logging.getLogger(__name__)
 
 
 class LiveRun:
@@ -62,54 +37,243 @@ class LiveRun:
     from either it is broken and may only be evicted.
     """
 
-    def __init__(self, run_id: str, definition: WorkflowDefinition, converter: Converter) -> None: ...
+    def __init__(
+        self,
+        run_id: str,
+        definition: WorkflowDefinition,
+        converter: Converter,
+        *,
+        logger: logging.Logger = _logger,
+    ) -> None:
+        self.run_id = run_id
+        self.head_seq = 0
+        """Last event it knows of, notes included."""
+        self.turn_number = 0
+        """Last turn whose code ran."""
+        self.turn_time = 0
+        """Time of the last turn."""
+        self.closed = False
+        self._definition = definition
+        self._converter = converter
+        self._logger = logger
+        self._execution = Execution(run_id, definition, converter=converter, logger=logger)
+        self._projection = Projection()
+        self._start: HistoryEvent | None = None
+        """The start event, while it stands alone and its turn has not been made."""
+        self._unusable = ""
 
-    head_seq: int
-    """Last event it knows of, notes included."""
-    turn_number: int
-    """Last turn."""
-    turn_time: int
-    """Time of the last turn."""
-    closed: bool
-    request_ids: set[str]
-    """Of all messages in the history; a message with one of these is a duplicate."""
-    activities: dict[int, PendingActivity]
-    """By scheduled seq."""
-    timers: dict[int, int]
-    """fire_at by the seq of TimerStarted."""
+    @property
+    def activities(self) -> dict[int, PendingActivity]:
+        """Activities without an outcome, by scheduled seq."""
+        return self._projection.activities
+
+    @property
+    def timers(self) -> dict[int, int]:
+        """fire_at of timers that neither fired nor were canceled, by the seq of TimerStarted."""
+        return self._projection.timers
+
+    @property
+    def request_ids(self) -> set[str]:
+        """Of all messages in the history; a message with one of these is a duplicate."""
+        return self._projection.request_ids
 
     def replay(self, history: Iterable[HistoryEvent]) -> None:
-        """Run the code over recorded turns (may be called again with later events).
+        """Run the code over recorded turns (may be called again with later events, from a turn's begin).
 
-        Raises NonDeterminismError at the first difference.
+        Raises NonDeterminismError at the first difference, CorruptHistoryError when the events cannot be a
+        history, TurnFailedError when the code raises where it did not when the history was written.
         """
+        self._refuse_unusable("replay")
+        rows = history if isinstance(history, (list, tuple)) else list(history)
+        # The fast first pass does not note where commands come from; a second one does when it is needed.
+        traced = self.head_seq > 0
+        self._execution.journal.tracing = traced
+        self._unusable = "an exception ended its last replay"
+        divergence = self._replay(rows)
+        self._execution.journal.tracing = False
+        if divergence is not None:
+            self._unusable = "its code and its history disagree"
+            place = divergence.place if traced else self._trace(rows, divergence)
+            raise NonDeterminismError(
+                self.run_id,
+                divergence.seq,
+                divergence.recorded,
+                divergence.issued,
+                place or self._execution.waits_at() or "the workflow has returned",
+            )
+        self._unusable = ""
 
     def note(self, seq: int, event: Event) -> None:
-        """Take in a note that was just recorded with this seq (a failed attempt)."""
+        """Take in a note that was just recorded with this seq (a failed attempt, a termination)."""
+        self._refuse_unusable("take a note into")
+        self._expect_next(seq)
+        self._projection.take(seq, event)
+        self.closed = event.closes_run
+        self.head_seq = seq
 
-    def advance(self, news: Sequence[Event], *, now: int, recorded: int = 0) -> Turn:
+    def advance(self, news: Sequence[Event], *, now: int) -> Turn:
         """Feed `news` (input events, in the order in which they are to be recorded) and run until the code waits.
 
-        The first `recorded` of them stand in the history already (inputs of a turn left open: the first turn's
-        WorkflowExecutionStarted, or those of a turn whose code failed); `head_seq` counts them and any notes
-        behind them. The others get head_seq + 1 and on, outputs follow them. The turn's time is
-        max(now, time of the last turn), which becomes the `recorded_at` of every row that it adds; on replay a
-        turn's time is the `recorded_at` of its LAST row (the first turn's first row is older than the turn).
-
-        The live run is then at the turn's end, so a turn that does not land makes it worthless. Raises
-        TurnFailedError when the code raised what does not fail the run.
+        `news` may be empty only where the start event stands alone in the history. The turn's seqs begin at
+        head_seq + 1; the live run is then at the turn's end, so a turn that does not land makes it worthless.
+        The turn's time is `now`, or the last turn's where that is later; the first turn has the start
+        event's time when that is recorded. Raises TurnFailedError when the code raised what does not fail
+        the run.
         """
-        raise NotImplementedError
+        self._refuse_unusable("advance")
+        start, self._start = self._start, None
+        if self.closed or not (news or start):
+            why = "it is closed" if self.closed else "a turn needs at least one event"
+            raise BrokenRunError(self.run_id, "advance", why)
+        self._unusable = "an exception ended its last turn"
+        first_seq = self.head_seq + 1
+        inputs = [(first_seq + place, event) for place, event in enumerate(news)]
+        time = start.recorded_at if start is not None else max(now, self.turn_time)
+        if start is not None:
+            inputs.insert(0, (start.seq, start.event))
+        issued = self._run(inputs, time=time, replaying=False)
+        outputs = tuple([entry.command.to_event(time) for entry in issued])
+        seq = first_seq + len(news)
+        for entry, event in zip(issued, outputs, strict=True):
+            self._record(seq, event, entry)
+            seq += 1
+        self.head_seq = seq - 1
+        self._unusable = ""
+        return Turn(self.turn_number, time, first_seq, tuple(news), outputs, self.closed)
 
     def query(self, name: str, arguments: Sequence[Payload]) -> Payload:
         """Answer a query read-only from the state at the end of the last turn.
 
         Raises QueryFailedError (handler raised, unknown name) and leaves no trace in any case.
         """
-        raise NotImplementedError
+        if self._start is not None:
+            return self._query_before_first_turn(name, arguments)
+        if self._unusable:
+            raise QueryFailedError(self.run_id, name, self._unusable)
+        return answer_query(self._execution, name, arguments, converter=self._converter)
 
     def evict(self) -> None:
-        """Drop the run from memory; its coroutines are closed and cannot issue commands."""
+        """Drop the run from memory; its coroutines are closed and cannot issue commands. Twice is harmless."""
+        self._unusable = "it was evicted"
+        self._start = None
+        self._execution.evict()
+
+    def _refuse_unusable(self, action: str) -> None:
+        if self._unusable:
+            raise BrokenRunError(self.run_id, action, self._unusable)
+
+    def _expect_next(self, seq: int) -> None:
+        if seq != self.head_seq + 1:
+            raise CorruptHistoryError(self.run_id, seq, f"it follows event {self.head_seq}, so events are missing")
+        if self.closed:
+            raise CorruptHistoryError(self.run_id, seq, "it follows the event that closed the run")
+
+    def _replay(self, rows: Sequence[HistoryEvent]) -> Divergence | None:
+        turn: list[HistoryEvent] = [] if self._start is None else [self._start]
+        notes: list[HistoryEvent] = []
+        self._start = None
+        for row in rows:
+            self._expect_next(row.seq)
+            self.head_seq = row.seq
+            self.closed = row.event.closes_run
+            if row.turn is None:
+                # A note in the middle of a turn waits for its end; code never sees it anyway.
+                notes.append(row)
+                continue
+            if turn and turn[0].turn != row.turn:
+                if (divergence := self._replay_turn(turn)) is not None:
+                    return divergence
+                self._take_notes(notes)
+                turn = []
+            turn.append(row)
+        if len(turn) == 1 and self.turn_number == 0:
+            self._start = turn[0]
+            self._projection.take(turn[0].seq, turn[0].event)
+        elif turn and (divergence := self._replay_turn(turn)) is not None:
+            return divergence
+        self._take_notes(notes)
+        return None
+
+    def _replay_turn(self, rows: Sequence[HistoryEvent]) -> Divergence | None:
+        first = rows[0]
+        if first.turn != self.turn_number + 1:
+            raise CorruptHistoryError(
+                self.run_id, first.seq, f"it belongs to turn {first.turn}, and turn {self.turn_number + 1} is next"
+            )
+        taken = 0
+        while taken < len(rows) and rows[taken].event.role is Role.INPUT:
+            taken += 1
+        for row in rows[taken:]:
+            if row.event.role is not Role.OUTPUT:
+                raise CorruptHistoryError(self.run_id, row.seq, "an input must stand before its turn's commands")
+        if not taken:
+            raise CorruptHistoryError(self.run_id, first.seq, f"turn {first.turn} has no input")
+        issued = self._run(
+            [(row.seq, row.event) for row in rows[:taken]], time=first.recorded_at, replaying=True
+        )
+        outputs = rows[taken:]
+        divergence = find_divergence(issued, outputs, next_seq=rows[-1].seq + 1)
+        if divergence is not None:
+            return divergence
+        for entry, row in zip(issued, outputs, strict=True):
+            self._record(row.seq, row.event, entry)
+        return None
+
+    def _run(self, inputs: Sequence[tuple[int, Event]], *, time: int, replaying: bool) -> list[Issued]:
+        self.turn_number += 1
+        self.turn_time = time
+        issued = self._execution.run_turn(inputs, turn=self.turn_number, time=time, replaying=replaying)
+        take = self._projection.take
+        for seq, event in inputs:
+            take(seq, event)
+        return issued
+
+    def _record(self, seq: int, event: Event, issued: Issued) -> None:
+        """A command is now event `seq`."""
+        machine = issued.machine
+        if machine is not None:
+            machine.seq = seq
+            self._execution.machines[seq] = machine
+        if isinstance(event, ActivityTaskScheduled) and isinstance(machine, ActivityMachine):
+            self._projection.take_scheduled(seq, event, at=self.turn_time, callee=machine.callee)
+        else:
+            self._projection.take(seq, event)
+            if isinstance(event, TimerCanceled):
+                self._execution.machines.pop(event.timer_seq, None)
+            elif event.closes_run:
+                self.closed = True
+
+    def _take_notes(self, notes: list[HistoryEvent]) -> None:
+        for row in notes:
+            self._projection.take(row.seq, row.event)
+        notes.clear()
+
+    def _query_before_first_turn(self, name: str, arguments: Sequence[Payload]) -> Payload:
+        """The first turn may have been made and have issued nothing; then its state is what the query asks for."""
+        assert self._start is not None
+        trial = LiveRun(self.run_id, self._definition, self._converter, logger=self._logger)
+        try:
+            inputs = [(self._start.seq, self._start.event)]
+            if trial._run(inputs, time=self._start.recorded_at, replaying=True):
+                raise QueryFailedError(self.run_id, name, "its first turn is not recorded yet; ask again")
+            return answer_query(trial._execution, name, arguments, converter=self._converter)
+        finally:
+            trial.evict()
+
+    def _trace(self, rows: Sequence[HistoryEvent], divergence: Divergence) -> str:
+        """Replay once more, noting where each command comes from."""
+        again = LiveRun(self.run_id, self._definition, self._converter, logger=self._logger)
+        again._execution.journal.tracing = True
+        try:
+            try:
+                found = again._replay(rows)
+            except (ReplayError, CorruptHistoryError):
+                found = None
+            if found is None or found.seq != divergence.seq:
+                return "a line that was not found: the code behaved differently when it was replayed once more"
+            return found.place or again._execution.waits_at()
+        finally:
+            again.evict()
 
 
 def run_turn(

@@ -1,0 +1,63 @@
+"""Randomness that replay draws again: every stream derives from the run's seed.
+
+Each purpose has a stream of its own, so that a call added to one does not shift the numbers of another.
+A stream is made when it is first drawn from: most runs never pay for one.
+"""
+
+from hashlib import sha256
+from random import Random
+from uuid import UUID
+
+
+class Randomness:
+    """The random streams of one run."""
+
+    __slots__ = ("_children", "_seed", "_streams")
+
+    def __init__(self, seed: str) -> None:
+        self._seed = seed
+        self._streams: dict[str, Random] = {}
+        self._children = 0
+
+    def stream(self, name: str) -> Random:
+        """The generator of this name; the same object each time."""
+        found = self._streams.get(name)
+        if found is None:
+            found = self._streams[name] = Random(derive_number(self._seed, name))
+        return found
+
+    def new_stream(self) -> Random:
+        """A generator that nobody else draws from, seeded from the main one."""
+        self._children += 1
+        return Random(derive_number(f"{self.stream('random').getrandbits(128):032x}", f"child {self._children}"))
+
+    def uuid4(self) -> UUID:
+        """A random UUID."""
+        return UUID(int=self.stream("uuid4").getrandbits(128), version=4)
+
+    def uuid7(self, time_us: int) -> UUID:
+        """A UUID that sorts by `time_us` to the microsecond, and at random within it."""
+        millis, micros = divmod(time_us, 1000)
+        # RFC 9562, method 3: the 12 bits after the milliseconds hold the fraction of one.
+        fraction = micros * 4096 // 1000
+        tail = self.stream("uuid7").getrandbits(62)
+        return UUID(int=(millis & (1 << 48) - 1) << 80 | 7 << 76 | fraction << 64 | 2 << 62 | tail)
+
+    def snapshot(self) -> tuple[int, dict[str, object]]:
+        """Where all streams stand, for `restore`."""
+        return self._children, {name: stream.getstate() for name, stream in self._streams.items()}
+
+    def restore(self, snapshot: tuple[int, dict[str, object]]) -> None:
+        """Take back every draw since `snapshot`, also those through generators that code kept."""
+        self._children, states = snapshot
+        for name in list(self._streams):
+            state = states.get(name)
+            if state is None:
+                del self._streams[name]
+            else:
+                self._streams[name].setstate(state)  # type: ignore[arg-type]  # opaque by getstate's contract
+
+
+def derive_number(seed: str, name: str) -> int:
+    """A 256-bit number that depends on both texts and nothing else."""
+    return int.from_bytes(sha256(f"{len(seed)}:{seed}{name}".encode()).digest(), "big")
