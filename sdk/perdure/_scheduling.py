@@ -1,0 +1,117 @@
+"""From a call in workflow code to the command that schedules an activity."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+import msgspec
+
+from perdure.common import RetryPolicy
+from perdure.definitions import ActivityDefinition, activity_definition
+from perdure.durations import Duration, to_optional_microseconds
+from perdure.exceptions import EncodingError, InvalidOptionError
+from perdure_replayer.commands import ActivityOptions, CancellationType
+from perdure_replayer.runtime import Runtime
+
+NO_OPTIONS = ActivityOptions()
+
+
+def schedule(
+    runtime: Runtime,
+    activity: str | Callable[..., Any],
+    arguments: tuple[Any, ...],
+    overrides: dict[str, Any],
+    *,
+    result_type: Any = None,
+) -> "asyncio.Future[Any]":
+    """Issue the command for an activity, by function or by name. `overrides` as made by `overrides_from`.
+
+    Raises ArgumentError or EncodingError before anything is issued.
+    """
+    if isinstance(activity, str):
+        options = msgspec.structs.replace(NO_OPTIONS, **overrides) if overrides else NO_OPTIONS
+        return _issue(
+            runtime, activity, arguments, Any if result_type is None else result_type, options, None, None
+        )
+    definition = activity_definition(activity)
+    arguments = definition.shape.arguments(definition.name, arguments)
+    options = msgspec.structs.replace(definition.options, **overrides) if overrides else definition.options
+    # A method that is not bound cannot be called: the worker finds it by its name.
+    callee = None if definition.needs_self else activity
+    hint = definition.return_type if result_type is None else result_type
+    return _issue(runtime, definition.name, arguments, hint, options, callee, definition)
+
+
+def _issue(
+    runtime: Runtime,
+    name: str,
+    arguments: Sequence[Any],
+    result_type: Any,
+    options: ActivityOptions,
+    callee: object | None,
+    definition: ActivityDefinition | None,
+) -> "asyncio.Future[Any]":
+    runtime.refuse_if_read_only("schedule an activity")
+    try:
+        return runtime.schedule_activity(
+            name, arguments, result_type=result_type, options=options, callee=callee
+        )
+    except EncodingError as error:
+        _raise_named(runtime, name, arguments, definition, error)
+
+
+def _raise_named(
+    runtime: Runtime,
+    name: str,
+    arguments: Sequence[Any],
+    definition: ActivityDefinition | None,
+    error: EncodingError,
+) -> NoReturn:
+    """The error again, with the name of the argument that has the fault."""
+    for at, argument in enumerate(arguments):
+        try:
+            runtime.converter.to_payload(argument)
+        except EncodingError as fault:
+            parameter = definition.shape.parameter(at) if definition else f"argument {at + 1}"
+            raise fault.named(parameter, f"activity {name!r}") from None
+    raise error
+
+
+def overrides_from(
+    *,
+    task_queue: str | None = None,
+    schedule_to_close_timeout: Duration | None = None,
+    schedule_to_start_timeout: Duration | None = None,
+    start_to_close_timeout: Duration | None = None,
+    heartbeat_timeout: Duration | None = None,
+    retry_policy: RetryPolicy | None = None,
+    cancellation_type: CancellationType | None = None,
+    activity_id: str | None = None,
+    summary: str | None = None,
+) -> dict[str, Any]:
+    """What was given, as fields of ActivityOptions. Raises InvalidOptionError."""
+    given: dict[str, Any] = {}
+    timeouts = (
+        ("schedule_to_close_timeout", schedule_to_close_timeout),
+        ("schedule_to_start_timeout", schedule_to_start_timeout),
+        ("start_to_close_timeout", start_to_close_timeout),
+        ("heartbeat_timeout", heartbeat_timeout),
+    )
+    for name, timeout in timeouts:
+        if timeout is not None:
+            us = to_optional_microseconds(timeout, name)
+            if us == 0:
+                raise InvalidOptionError(
+                    name, timeout, "nothing ends in no time; leave it out for no timeout"
+                )
+            given[f"{name}_us"] = us
+    if retry_policy is not None:
+        if not isinstance(retry_policy, RetryPolicy):  # pyright: ignore[reportUnnecessaryIsInstance]  users without a type checker
+            raise InvalidOptionError("retry_policy", retry_policy, "it must be a perdure.common.RetryPolicy")
+        given["retry_policy"] = retry_policy.to_record()
+    if cancellation_type is not None:
+        given["cancellation_type"] = cancellation_type
+    for name, text in (("task_queue", task_queue), ("activity_id", activity_id), ("summary", summary)):
+        if text is not None:
+            given[name] = text
+    return given
