@@ -1,0 +1,76 @@
+"""What is refused at runtime inside workflow code: the real objects behind the replayer's names.
+
+The replayer may import neither clock nor socket, so the modules are imported here and handed to it. Only what
+no module of Python needs for itself all the time is replaced; the scan at decoration knows many more names.
+"""
+
+import builtins
+import io
+import os
+import random
+import secrets
+import socket
+import subprocess
+import threading
+import time
+import uuid
+from dataclasses import replace
+from types import ModuleType
+
+from perdure_replayer import guards
+from perdure_replayer.guards import RESTRICTIONS, Refusal, Target
+
+_FUNCTIONS: dict[ModuleType, str] = {
+    time: "time time_ns monotonic monotonic_ns perf_counter perf_counter_ns process_time process_time_ns "
+    "thread_time thread_time_ns clock_gettime clock_gettime_ns localtime gmtime ctime asctime strftime sleep",
+    random: "random uniform triangular randint choice randrange sample shuffle choices normalvariate "
+    "lognormvariate expovariate vonmisesvariate gammavariate gauss betavariate paretovariate weibullvariate "
+    "binomialvariate getrandbits randbytes seed",
+    secrets: "token_bytes token_hex token_urlsafe choice randbelow randbits",
+    uuid: "uuid1 uuid4 uuid6 uuid7",
+    os: "urandom getrandom system fork forkpty posix_spawn posix_spawnp open listdir scandir mkdir remove unlink "
+    "rename replace rmdir",
+    socket: "getaddrinfo gethostbyname",
+    builtins: "open input",
+    io: "open",
+}
+"""Functions replaced in their modules, as far as this Python and this platform have them."""
+
+_METHODS: tuple[tuple[type, str, str, int | None], ...] = (
+    (threading.Thread, "start", "threading.Thread.start", None),
+    (subprocess.Popen, "__init__", "subprocess.Popen", None),
+    (socket.socket, "__init__", "socket.socket", None),
+    (random.SystemRandom, "random", "random.SystemRandom.random", None),
+    (random.SystemRandom, "getrandbits", "random.SystemRandom.getrandbits", None),
+    (random.SystemRandom, "randbytes", "random.SystemRandom.randbytes", None),
+    (random.Random, "__init__", "random.Random", 1),
+)
+"""Methods replaced in their classes, which stay what they are: class, method, restriction, most arguments with
+which it is refused (the object itself counts)."""
+
+_lock = threading.Lock()
+
+
+def install_guards() -> None:
+    """Watch workflow code of this process from now on; pair it with `uninstall_guards`. Safe in any thread."""
+    with _lock:
+        guards.install(runtime_targets())
+
+
+def uninstall_guards() -> None:
+    """Take one `install_guards` back; the last one restores everything."""
+    with _lock:
+        guards.uninstall()
+
+
+def runtime_targets() -> list[Target]:
+    """Everything that the guards replace, as far as this Python and this platform have it."""
+    targets: list[Target] = [
+        Refusal(module, name, RESTRICTIONS[f"{module.__name__}.{name}"])
+        for module, names in _FUNCTIONS.items()
+        for name in names.split()
+        if hasattr(module, name)
+    ]
+    for owner, attribute, name, max_args in _METHODS:
+        targets.append(Refusal(owner, attribute, replace(RESTRICTIONS[name], max_args=max_args)))
+    return targets
