@@ -1,0 +1,1 @@
+"""The command `perdure`: look at runs, talk to them, run workers. Nothing imports this package."""

@@ -1,0 +1,80 @@
+"""Which database a command means, and a client that is connected to it."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from perdure.cli._exits import CommandError, Exit
+from perdure.cli._output import remark
+from perdure.cli._settings import Settings
+from perdure.client import Client
+
+
+def database_url(settings: Settings) -> str:
+    """The address to use: --db, then PERDURE_DATABASE_URL, then DATABASE_URL (said aloud, as it may be another's)."""
+    if settings.url:
+        return settings.url
+    if url := os.environ.get("PERDURE_DATABASE_URL"):
+        return url
+    if url := os.environ.get("DATABASE_URL"):
+        remark(f"Using the database of DATABASE_URL: {without_password(url)}")
+        return url
+    raise CommandError(
+        "No database given. Say --db PATH (or a URL such as sqlite:///app.db), or set PERDURE_DATABASE_URL.",
+        Exit.NO_DATABASE,
+    )
+
+
+def without_password(url: str) -> str:
+    """The address as it may be printed."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    return url.replace(f":{parts.password}@", ":***@", 1)
+
+
+def sqlite_path(url: str) -> Path | None:
+    """The file that an address names; None when it names a server or memory."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return Path(url)
+    if scheme.split("+")[0] != "sqlite":
+        return None
+    path = unquote(rest.partition("?")[0]).removeprefix("/")
+    return Path(path) if path and path != ":memory:" else None
+
+
+def refuse_missing_file(url: str) -> None:
+    """End the command when the address names a file that is not there: a question never makes a database."""
+    path = sqlite_path(url)
+    if path is None:
+        return
+    if not path.exists():
+        near = ""
+        if path.parent.is_dir():
+            databases = sorted(entry.name for entry in path.parent.glob("*.db"))[:5]
+            near = f" In its folder there is {', '.join(databases)}." if databases else ""
+        raise CommandError(
+            f"There is no database at {path}. Nothing was created; check --db, or start a worker or a run to make one."
+            + near,
+            Exit.NO_DATABASE,
+        )
+    if path.is_file() and path.stat().st_size == 0:
+        raise CommandError(
+            f"{path} is an empty file, not a perdure database. It was left as it is.", Exit.NO_DATABASE
+        )
+
+
+@asynccontextmanager
+async def connected(settings: Settings, *, create: bool = False) -> AsyncIterator[Client]:
+    """A client for the database that the settings mean; `create` lets a missing SQLite file be made."""
+    url = database_url(settings)
+    if not create:
+        refuse_missing_file(url)
+    client = await Client.connect(url, namespace=settings.namespace)
+    try:
+        yield client
+    finally:
+        await client.close()
