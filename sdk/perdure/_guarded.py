@@ -4,6 +4,8 @@ The replayer may import neither clock nor socket, so the modules are imported he
 no module of Python needs for itself all the time is replaced; the scan at decoration knows many more names.
 """
 
+import asyncio
+import asyncio.tasks
 import builtins
 import io
 import os
@@ -14,11 +16,13 @@ import subprocess
 import threading
 import time
 import uuid
+from collections.abc import Awaitable, Iterable
 from dataclasses import replace
 from types import ModuleType
+from typing import Any
 
 from perdure_replayer import guards
-from perdure_replayer.guards import RESTRICTIONS, Refusal, Target
+from perdure_replayer.guards import RESTRICTIONS, Detour, Refusal, Target
 
 _FUNCTIONS: dict[ModuleType, str] = {
     time: "time time_ns monotonic monotonic_ns perf_counter perf_counter_ns process_time process_time_ns "
@@ -48,6 +52,7 @@ _METHODS: tuple[tuple[type, str, str, int | None], ...] = (
 """Methods replaced in their classes, which stay what they are: class, method, restriction, most arguments with
 which it is refused (the object itself counts)."""
 
+_as_completed = asyncio.as_completed
 _lock = threading.Lock()
 
 
@@ -73,4 +78,14 @@ def runtime_targets() -> list[Target]:
     ]
     for owner, attribute, name, max_args in _METHODS:
         targets.append(Refusal(owner, attribute, replace(RESTRICTIONS[name], max_args=max_args)))
+    targets += [Detour(module, "as_completed", _ordered_as_completed) for module in (asyncio, asyncio.tasks)]
     return targets
+
+
+def _ordered_as_completed(fs: Iterable[Awaitable[Any]], *, timeout: float | None = None) -> Any:
+    """asyncio.as_completed with tasks made in the order given.
+
+    Left alone it puts bare coroutines into a set, which has them in the order of their addresses; a run's tasks
+    hash by their number, so a set of those has one order.
+    """
+    return _as_completed([asyncio.ensure_future(one) for one in dict.fromkeys(fs)], timeout=timeout)

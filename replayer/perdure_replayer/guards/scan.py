@@ -12,6 +12,7 @@ method calls, and every name whose value is not certain.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from inspect import getattr_static
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -187,7 +188,7 @@ class _Scanner:
             owner = scope.value(use)
             if len(use.attributes) == 1 and isinstance(owner, _InstanceOf):
                 first = owner
-        if any(getattr(function, ACTIVITY_MARK, None) is not None for function in functions):
+        if any(_is_activity(one) for one in (value, *functions)):
             return
         for function in functions:
             if function.__globals__ is scope.namespace and IN_WORKFLOW not in function.__code__.co_names:
@@ -239,7 +240,11 @@ def _method_functions(value: Any) -> list[FunctionType]:
     if isinstance(value, staticmethod | classmethod | type) or not callable(value):
         return []
     functions = unwrapped(value)
-    return [] if any(getattr(f, ACTIVITY_MARK, None) is not None for f in functions) else functions
+    return [] if any(_is_activity(one) for one in (value, *functions)) else functions
+
+
+def _is_activity(value: Any) -> bool:
+    return getattr_static(value, ACTIVITY_MARK, None) is not None
 
 
 def _constructors(cls: type) -> list[FunctionType]:

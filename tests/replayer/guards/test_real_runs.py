@@ -1,0 +1,132 @@
+"""The guards around real runs: what a turn of the replayer refuses, and what it lets pass."""
+
+import asyncio
+import random
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from perdure import _guarded
+from perdure_replayer import guards
+from perdure_replayer.errors import RestrictedCallError, TurnFailedError
+from perdure_replayer.turn import LiveRun
+from tests.replayer.driver import CONVERTER, RUN_ID, Driver, activity, assert_replays, function_workflow
+
+
+@pytest.fixture(autouse=True)
+def guarded() -> Iterator[None]:
+    _guarded.install_guards()
+    yield
+    _guarded.uninstall_guards()
+
+
+def test_clock_in_a_run_fails_the_turn_and_nothing_is_recorded() -> None:
+    async def flow() -> float:
+        await asyncio.sleep(0)
+        return time.time()
+
+    driver_error: TurnFailedError
+    with pytest.raises(TurnFailedError) as caught:
+        Driver(function_workflow(flow, failure_exception_types=()))
+    driver_error = caught.value
+
+    assert isinstance(driver_error.error, RestrictedCallError)
+    assert driver_error.error.where.startswith(__file__)
+
+
+def test_clock_inside_helpers_of_asyncio_is_refused_too() -> None:
+    async def inner() -> float:
+        return random.random()
+
+    async def flow() -> float:
+        async with asyncio.timeout(5):
+            return await asyncio.wait_for(inner(), 5)
+
+    with pytest.raises(TurnFailedError) as caught:
+        Driver(function_workflow(flow, failure_exception_types=()))
+
+    assert isinstance(caught.value.error, RestrictedCallError)
+
+
+def test_stock_primitives_of_asyncio_run_under_the_guards() -> None:
+    async def flow() -> list[Any]:
+        queue: asyncio.Queue[int] = asyncio.Queue()
+        lock = asyncio.Lock()
+        async with asyncio.TaskGroup() as group, lock:
+            one = group.create_task(activity_result("a", 1))
+            two = group.create_task(asyncio.sleep(3, 2))
+            group.create_task(queue.put(3))
+        async with asyncio.timeout(10):
+            four = await asyncio.wait_for(activity_result("b", 4), 5)
+        five = await asyncio.gather(activity_result("c", 5), asyncio.sleep(1, 6))
+        done, _ = await asyncio.wait([asyncio.ensure_future(activity_result("d", 7))])
+        return [one.result(), two.result(), await queue.get(), four, five, [d.result() for d in done]]
+
+    driver = Driver(function_workflow(flow))
+    driver.drive()
+
+    assert driver.result() == [1, 2, 3, 4, [5, 6], [7]]
+    assert_replays(driver.definition, driver.history)
+
+
+async def activity_result(name: str, value: int) -> Any:
+    return await activity(name, value)
+
+
+def test_as_completed_over_bare_coroutines_issues_its_commands_in_the_order_given() -> None:
+    async def flow() -> list[Any]:
+        return [await one for one in asyncio.as_completed([activity_result(f"a{n}", n) for n in range(40)])]
+
+    driver = Driver(function_workflow(flow))
+    scheduled = [one.scheduled.activity_type for one in driver.run.activities.values()]
+    driver.drive()
+
+    assert scheduled == [f"a{n}" for n in range(40)]
+    assert driver.result() == list(range(40))
+    for _ in range(5):
+        again = LiveRun(RUN_ID, driver.definition, CONVERTER)
+        again.replay(driver.history)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="as_completed became an async iterator in 3.13")
+def test_as_completed_may_be_iterated_asynchronously() -> None:
+    async def flow() -> list[Any]:
+        found = asyncio.as_completed([activity_result(f"a{n}", n) for n in range(3)])
+        return [await one async for one in found]  # type: ignore[attr-defined]
+
+    driver = Driver(function_workflow(flow))
+    driver.drive()
+
+    assert driver.result() == [0, 1, 2]
+
+
+async def test_as_completed_outside_workflow_code_is_stock() -> None:
+    found = [await one for one in asyncio.as_completed([asyncio.sleep(0, 1), asyncio.sleep(0, 2)])]
+
+    assert sorted(found) == [1, 2]
+
+
+def test_unrestricted_block_passes_in_a_run() -> None:
+    async def flow() -> bool:
+        with guards.unrestricted():
+            return time.time() > 0
+
+    driver = Driver(function_workflow(flow))
+
+    assert driver.result() is True
+
+
+def test_clock_cannot_be_swallowed_into_a_recorded_result() -> None:
+    async def flow() -> str:
+        try:
+            return str(time.time())
+        except RestrictedCallError as error:
+            return error.what
+
+    driver = Driver(function_workflow(flow))
+
+    assert driver.result() == "time.time()"
+    assert_replays(driver.definition, driver.history)
