@@ -11,8 +11,13 @@ TEST_MODULE_LINES = 500
 FUNCTION_LINES = 60
 PUBLIC_METHODS = 15
 
-ALLOWED: dict[str, str] = {}
-"""What may be larger, with the reason: {'sdk/perdure/client/_client.py::Client': 'Temporal's own list of methods'}."""
+ALLOWED: dict[str, str] = {
+    "replayer/perdure_replayer/context.py::RunContext": "answers all that workflow code can ask, which is Temporal's list",
+    "replayer/perdure_replayer/loop.py::WorkflowLoop": "an asyncio event loop has the methods that asyncio calls",
+    "replayer/perdure_replayer/runtime.py::Runtime": "the protocol of RunContext",
+    "sdk/perdure/exceptions.py": "one class for each of Temporal's exceptions",
+}
+"""What may be larger, with the reason."""
 
 
 def functions(module: Module) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:

@@ -18,7 +18,11 @@ CLOCKS = re.compile(
 
 MAY_HAVE_A_CLOCK: dict[str, str] = {
     "history/perdure_history/clock.py": "the one place where stores read real time",
+    "history/perdure_history/sql/committer.py": "its thread waits for locks and gives up; no stored byte depends on it",
+    "history/perdure_history/sql/sidecar.py": "waits for a lock of the file and gives up",
+    "history/perdure_history/sql/writer.py": "waits for a lock of the file and gives up",
     "sdk/perdure/cli/start.py": "a default workflow id, made where the user types",
+    "sdk/perdure/cli/verify.py": "redraws its progress a few times a second",
 }
 """Modules where real time and randomness enter, with the reason; everything else gets them as parameters."""
 
@@ -28,7 +32,9 @@ SQL = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 
-MAY_FORMAT_SQL: dict[str, str] = {}
+MAY_FORMAT_SQL: dict[str, str] = {
+    "history/perdure_history/sql/readers.py": "pragmas take no bound values; these are constants of the module",
+}
 """Modules that put names (never data) into SQL text, with the reason."""
 
 MODULES = package_modules()

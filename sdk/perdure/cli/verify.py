@@ -1,5 +1,6 @@
 """`perdure verify`."""
 
+import sys
 import time
 
 import click
@@ -79,7 +80,7 @@ class Progress:
 
     def __init__(self, total: int) -> None:
         self._total = total
-        self._visible = click.get_text_stream("stderr").isatty()
+        self._visible = sys.stderr.isatty()
         self._shown_at = time.monotonic()
 
     def show(self, runs: int, events: int) -> None:
