@@ -23,6 +23,7 @@ from perdure_history.events import (
     WorkflowExecutionCancelRequested,
     WorkflowExecutionSignaled,
     WorkflowExecutionStarted,
+    WorkflowTaskStarted,
 )
 from perdure_history.failures import Failure, FailureKind, RetryState
 from perdure_replayer.commands import CancelRun, CompleteRun, FailRun
@@ -53,7 +54,7 @@ class Execution:
         self.machines: dict[int, Machine] = {}
         """What has no outcome yet, by seq."""
         self.outcome: Outcome | None = None
-        self.loop = WorkflowLoop(self)
+        self.loop = WorkflowLoop(self)  # type: ignore[abstract]  # refusals.py makes the other methods in a loop
         self.inbox = Inbox()
         self.journal = Journal(self.loop, converter)
         self._definition = definition
@@ -113,7 +114,7 @@ class Execution:
         if self.context is not None:
             context = self.context
             context.is_replaying = replaying
-            context.last_input_seq = inputs[-1][0]
+            context.last_input_seq = _last_news(inputs)
             for seq, event in inputs:
                 self._apply(seq, event)
         else:
@@ -141,7 +142,7 @@ class Execution:
             deliver=self._deliver,
         )
         context.is_replaying = replaying
-        context.last_input_seq = inputs[-1][0]
+        context.last_input_seq = _last_news(inputs)
         self.loop.perdure_runtime = context
         try:
             arguments = decode_arguments(self._converter, started.input, definition.arg_types)
@@ -186,6 +187,8 @@ class Execution:
                     self._deliver(event, handler)
             case WorkflowExecutionCancelRequested():
                 self._request_cancel(event.reason)
+            case WorkflowTaskStarted():
+                pass  # carries the turn's time, and nothing for the code
             case _:
                 raise CorruptHistoryError(self.run_id, seq, f"{type(event).__name__} cannot be input to a turn")
 
@@ -284,6 +287,12 @@ class Execution:
         self._main = None
         if self.context is not None:
             self.context.instance = None
+
+
+def _last_news(inputs: Sequence[Input]) -> int:
+    """Seq of the last event that was input when the turn was computed."""
+    seq, event = inputs[-1]
+    return seq if event.__class__ is not WorkflowTaskStarted else inputs[-2][0] if len(inputs) > 1 else 0
 
 
 async def _call_handler(function: Callable[..., Any], instance: Any, arguments: Sequence[Any]) -> None:

@@ -40,9 +40,9 @@ class Turn:
     time: int
     """Store time in microseconds; the recorded_at of all its rows."""
     first_seq: int
-    """Seq of the first of `inputs`, or of `outputs` when there are no inputs."""
+    """Of the first row that the turn adds."""
     inputs: tuple[Event, ...]
-    """What is still to be recorded: a start event that the history already has is not among them."""
+    """Those that the turn adds: not what stands in the history already."""
     outputs: tuple[Event, ...]
     closes_run: bool
 

@@ -49,7 +49,7 @@ def collect_handlers(
     named: Mapping[str, HandlerDefinition], dynamic: HandlerDefinition | None
 ) -> dict[str | None, HandlerDefinition]:
     """One mapping, with the dynamic handler under None."""
-    collected: dict[str | None, HandlerDefinition] = dict(named)
+    collected: dict[str | None, HandlerDefinition] = {name: handler for name, handler in named.items()}  # noqa: C416  # dict() would keep str keys
     if dynamic is not None:
         collected[None] = dynamic
     return collected

@@ -251,7 +251,7 @@ class WorkflowLoop(WorldRefusal):
                 if handle._cancelled:  # noqa: SLF001  # our own handles; the base names the slots
                     continue
                 try:
-                    handle._context.run(handle._callback, *handle._args)  # type: ignore[attr-defined,misc]  # noqa: SLF001
+                    handle._context.run(handle._callback, *handle._args)  # type: ignore[attr-defined]  # noqa: SLF001
                 except Exception as error:  # noqa: BLE001  # a callback, not a task: asyncio reports and goes on
                     self.call_exception_handler(
                         {"message": f"Exception in callback {handle!r}", "exception": error, "handle": handle}

@@ -5,16 +5,16 @@ A live run is computed state: nothing in it is worth saving, and dropping it cos
     empty ──replay / advance──> at a turn's end ──advance──> at the next turn's end ...
       any exception ──> broken ──evict──> gone
 
-A history of the start event alone stands *before* its first turn, whose time is the start event's; `advance`
-then computes turn 1 and gives only what is not recorded yet. That first turn may be made again and again: as
-long as it issues nothing there is nothing to record, and every replay comes to the same state.
+A turn is *open* when its inputs are recorded but its code has not run, or failed: the first one while the
+history is the start event alone, or one that a bug kept from being computed. `advance` computes it, together
+with what is new.
 """
 
 import logging
 from collections.abc import Iterable, Sequence
 
 from perdure_history.errors import CorruptHistoryError
-from perdure_history.events import ActivityTaskScheduled, Event, Role, TimerCanceled
+from perdure_history.events import ActivityTaskScheduled, Event, Role, TimerCanceled, WorkflowTaskStarted
 from perdure_history.payloads import Payload
 from perdure_replayer.definition import Converter, WorkflowDefinition
 from perdure_replayer.errors import BrokenRunError, NonDeterminismError, QueryFailedError, ReplayError
@@ -61,6 +61,10 @@ class LiveRun:
         self._start: HistoryEvent | None = None
         """The start event, while it stands alone and its turn has not been made."""
         self._unusable = ""
+        self._turn_end = 0
+        """head_seq at the end of the last turn or replay."""
+        self._noted: set[int] = set()
+        """Seqs of the notes behind it."""
 
     @property
     def activities(self) -> dict[int, PendingActivity]:
@@ -101,53 +105,74 @@ class LiveRun:
                 divergence.issued,
                 place or self._execution.waits_at() or "the workflow has returned",
             )
-        self._unusable = ""
+        self._end_turn(self.head_seq)
+        if self._start is not None:
+            self._turn_end = self._start.seq - 1
 
     def note(self, seq: int, event: Event) -> None:
-        """Take in a note that was just recorded with this seq (a failed attempt, a termination)."""
+        """Take in a note that was recorded with this seq (a failed attempt, a termination).
+
+        Between the seqs of notes taken in since the last turn there may be inputs of an open turn; they are
+        told to `advance`.
+        """
         self._refuse_unusable("take a note into")
-        self._expect_next(seq)
+        if seq <= self.head_seq:
+            raise CorruptHistoryError(self.run_id, seq, f"the run is already at event {self.head_seq}")
         self._projection.take(seq, event)
-        self.closed = event.closes_run
+        self._noted.add(seq)
+        self.closed = self.closed or event.closes_run
         self.head_seq = seq
 
-    def advance(self, news: Sequence[Event], *, now: int) -> Turn:
+    def advance(self, news: Sequence[Event], *, now: int, recorded: int = 0) -> Turn:
         """Feed `news` (input events, in the order in which they are to be recorded) and run until the code waits.
 
-        `news` may be empty only where the start event stands alone in the history. The turn's seqs begin at
-        head_seq + 1; the live run is then at the turn's end, so a turn that does not land makes it worthless.
-        The turn's time is `now`, or the last turn's where that is later; the first turn has the start
-        event's time when that is recorded. Raises TurnFailedError when the code raised what does not fail
-        the run.
+        The first `recorded` of them stand in the history already (inputs of an open turn: the first turn's
+        WorkflowExecutionStarted, or those of a turn whose code failed); `head_seq` counts them and any notes
+        behind them. The others get head_seq + 1 and on, outputs follow them. `news` may be empty where
+        `replay` was given the start event alone. The turn's time is max(now, time of the last turn), which
+        becomes the `recorded_at` of every row that it adds; on replay a turn's time is the `recorded_at` of
+        its LAST row (the first turn's first row is older than the turn). An open turn that adds no other row
+        adds WorkflowTaskStarted, which carries that time.
+
+        The live run is then at the turn's end, so a turn that does not land makes it worthless. Raises
+        TurnFailedError when the code raised what does not fail the run.
         """
         self._refuse_unusable("advance")
         start, self._start = self._start, None
-        if self.closed or not (news or start):
+        if start is not None and not recorded:
+            news = (start.event, *news)
+            recorded = 1
+        if self.closed or not news:
             why = "it is closed" if self.closed else "a turn needs at least one event"
             raise BrokenRunError(self.run_id, "advance", why)
         self._unusable = "an exception ended its last turn"
         first_seq = self.head_seq + 1
-        inputs = [(first_seq + place, event) for place, event in enumerate(news)]
-        time = start.recorded_at if start is not None else max(now, self.turn_time)
-        if start is not None:
-            inputs.insert(0, (start.seq, start.event))
-        issued = self._run(inputs, time=time, replaying=False)
+        if recorded:
+            behind = range(self._turn_end + 1, first_seq)
+            seqs = [seq for seq in behind if seq not in self._noted][:recorded]
+            seqs += range(first_seq, first_seq + len(news) - recorded)
+        else:
+            seqs = list(range(first_seq, first_seq + len(news)))
+        time = max(now, self.turn_time)
+        issued = self._run(list(zip(seqs, news, strict=True)), time=time, replaying=False)
         outputs = tuple([entry.command.to_event(time) for entry in issued])
-        seq = first_seq + len(news)
+        seq = first_seq + len(news) - recorded
         for entry, event in zip(issued, outputs, strict=True):
             self._record(seq, event, entry)
             seq += 1
-        self.head_seq = seq - 1
-        self._unusable = ""
-        return Turn(self.turn_number, time, first_seq, tuple(news), outputs, self.closed)
+        added = tuple(news[recorded:])
+        if not added and not outputs:
+            # Something must say that the open turn is computed, and what its time was.
+            added = (WorkflowTaskStarted(),)
+            seq += 1
+        self._end_turn(seq - 1)
+        return Turn(self.turn_number, time, first_seq, added, outputs, self.closed)
 
     def query(self, name: str, arguments: Sequence[Payload]) -> Payload:
         """Answer a query read-only from the state at the end of the last turn.
 
         Raises QueryFailedError (handler raised, unknown name) and leaves no trace in any case.
         """
-        if self._start is not None:
-            return self._query_before_first_turn(name, arguments)
         if self._unusable:
             raise QueryFailedError(self.run_id, name, self._unusable)
         return answer_query(self._execution, name, arguments, converter=self._converter)
@@ -157,6 +182,11 @@ class LiveRun:
         self._unusable = "it was evicted"
         self._start = None
         self._execution.evict()
+
+    def _end_turn(self, head_seq: int) -> None:
+        self.head_seq = self._turn_end = head_seq
+        self._noted.clear()
+        self._unusable = ""
 
     def _refuse_unusable(self, action: str) -> None:
         if self._unusable:
@@ -209,7 +239,7 @@ class LiveRun:
         if not taken:
             raise CorruptHistoryError(self.run_id, first.seq, f"turn {first.turn} has no input")
         issued = self._run(
-            [(row.seq, row.event) for row in rows[:taken]], time=first.recorded_at, replaying=True
+            [(row.seq, row.event) for row in rows[:taken]], time=rows[-1].recorded_at, replaying=True
         )
         outputs = rows[taken:]
         divergence = find_divergence(issued, outputs, next_seq=rows[-1].seq + 1)
@@ -247,18 +277,6 @@ class LiveRun:
         for row in notes:
             self._projection.take(row.seq, row.event)
         notes.clear()
-
-    def _query_before_first_turn(self, name: str, arguments: Sequence[Payload]) -> Payload:
-        """The first turn may have been made and have issued nothing; then its state is what the query asks for."""
-        assert self._start is not None
-        trial = LiveRun(self.run_id, self._definition, self._converter, logger=self._logger)
-        try:
-            inputs = [(self._start.seq, self._start.event)]
-            if trial._run(inputs, time=self._start.recorded_at, replaying=True):
-                raise QueryFailedError(self.run_id, name, "its first turn is not recorded yet; ask again")
-            return answer_query(trial._execution, name, arguments, converter=self._converter)
-        finally:
-            trial.evict()
 
     def _trace(self, rows: Sequence[HistoryEvent], divergence: Divergence) -> str:
         """Replay once more, noting where each command comes from."""

@@ -13,6 +13,7 @@ from perdure_history.events import (
     WorkflowExecutionCancelRequested,
     WorkflowExecutionSignaled,
     WorkflowExecutionStarted,
+    WorkflowTaskStarted,
 )
 from perdure_history.failures import Failure, FailureKind
 from perdure_history.payloads import Payload
@@ -221,8 +222,9 @@ def assert_replays(definition: WorkflowDefinition, history: Sequence[HistoryEven
         inputs = [row.event for row in rows if row.event.role.value == "input"]
         if number == 1:
             before, inputs = [history[0]], inputs[1:]
+        inputs = [event for event in inputs if not isinstance(event, WorkflowTaskStarted)]
         turn = run_turn(
-            definition, before, inputs, converter=CONVERTER, run_id=RUN_ID, now=rows[0].recorded_at
+            definition, before, inputs, converter=CONVERTER, run_id=RUN_ID, now=rows[-1].recorded_at
         )
         assert turn.number == number
         assert turn.outputs == tuple(row.event for row in rows if row.event.role.value == "output")
