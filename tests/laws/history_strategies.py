@@ -119,11 +119,8 @@ def stories(draw, *, closed=None, run_id=RUN_ID, min_turns=1):
             teller.note()
         teller.inputs()
         teller.outputs()
-    ending = (
-        draw(st.sampled_from(["completed", "terminated"] if closed else ["open"]))
-        if closed is not None
-        else (draw(st.sampled_from(["open", "completed", "terminated"])))
-    )
+    endings = {None: ["open", "completed", "terminated"], True: ["completed", "terminated"], False: ["open"]}
+    ending = draw(st.sampled_from(endings[closed]))
     status = RunStatus.RUNNING
     if ending == "completed":
         teller.events.append((WorkflowExecutionCompleted(result=NULL), teller.turn))
