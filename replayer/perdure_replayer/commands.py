@@ -71,7 +71,7 @@ class ScheduleActivity(msgspec.Struct, frozen=True, gc=False):
 
     def matches(self, event: Event) -> bool:
         """Same type and arguments, and the same id and queue where the code names them."""
-        if event.__class__ is not ActivityTaskScheduled:
+        if not isinstance(event, ActivityTaskScheduled):
             return False
         options = self.options
         return (
@@ -112,7 +112,7 @@ class CancelActivity(msgspec.Struct, frozen=True, gc=False):
     name: str
 
     def matches(self, event: Event) -> bool:
-        return event.__class__ is ActivityTaskCancelRequested and event.scheduled_seq == self.scheduled_seq
+        return isinstance(event, ActivityTaskCancelRequested) and event.scheduled_seq == self.scheduled_seq
 
     def to_event(self, time: int) -> Event:
         return ActivityTaskCancelRequested(scheduled_seq=self.scheduled_seq)
@@ -128,7 +128,7 @@ class StartTimer(msgspec.Struct, frozen=True, gc=False):
     summary: str
 
     def matches(self, event: Event) -> bool:
-        return event.__class__ is TimerStarted and event.delay_us == self.delay_us
+        return isinstance(event, TimerStarted) and event.delay_us == self.delay_us
 
     def to_event(self, time: int) -> Event:
         return TimerStarted(delay_us=self.delay_us, fire_at=time + self.delay_us, summary=self.summary)
@@ -143,7 +143,7 @@ class CancelTimer(msgspec.Struct, frozen=True, gc=False):
     timer_seq: int
 
     def matches(self, event: Event) -> bool:
-        return event.__class__ is TimerCanceled and event.timer_seq == self.timer_seq
+        return isinstance(event, TimerCanceled) and event.timer_seq == self.timer_seq
 
     def to_event(self, time: int) -> Event:
         return TimerCanceled(timer_seq=self.timer_seq)
@@ -158,7 +158,7 @@ class CompleteRun(msgspec.Struct, frozen=True, gc=False):
     result: Payload
 
     def matches(self, event: Event) -> bool:
-        return event.__class__ is WorkflowExecutionCompleted and event.result == self.result
+        return isinstance(event, WorkflowExecutionCompleted) and event.result == self.result
 
     def to_event(self, time: int) -> Event:
         return WorkflowExecutionCompleted(result=self.result)
@@ -173,7 +173,9 @@ class FailRun(msgspec.Struct, frozen=True, gc=False):
     failure: Failure
 
     def matches(self, event: Event) -> bool:
-        return event.__class__ is WorkflowExecutionFailed and show_failure(event.failure) == show_failure(self.failure)
+        return isinstance(event, WorkflowExecutionFailed) and show_failure(event.failure) == show_failure(
+            self.failure
+        )
 
     def to_event(self, time: int) -> Event:
         return WorkflowExecutionFailed(failure=self.failure)
@@ -186,7 +188,7 @@ class CancelRun(msgspec.Struct, frozen=True, gc=False):
     """The workflow let its cancellation through."""
 
     def matches(self, event: Event) -> bool:
-        return event.__class__ is WorkflowExecutionCanceled
+        return isinstance(event, WorkflowExecutionCanceled)
 
     def to_event(self, time: int) -> Event:
         return WorkflowExecutionCanceled()

@@ -59,9 +59,9 @@ class WorkflowDefinition:
     return_type: Any = Any
     init_takes_args: bool = False
     """`__init__` gets the same arguments as run (`@workflow.init`)."""
-    signals: Mapping[str, HandlerDefinition] = field(default_factory=dict)
+    signals: Mapping[str, HandlerDefinition] = field(default_factory=dict[str, HandlerDefinition])
     dynamic_signal: HandlerDefinition | None = None
-    queries: Mapping[str, HandlerDefinition] = field(default_factory=dict)
+    queries: Mapping[str, HandlerDefinition] = field(default_factory=dict[str, HandlerDefinition])
     dynamic_query: HandlerDefinition | None = None
     failure_exception_types: tuple[type[BaseException], ...] = ()
     """Exceptions that fail the run instead of the turn. A function workflow has (Exception,)."""

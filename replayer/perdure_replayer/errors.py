@@ -1,14 +1,14 @@
 """What replay can say besides a turn.
 
-    ReplayError
-    ├── NonDeterminismError       code and history disagree
-    ├── TurnFailedError           workflow code raised what does not fail the run
-    ├── QueryFailedError          a query's handler is unknown or raised
-    ├── ReadOnlyContextError      a query tried to change the run
-    ├── RestrictedCallError       workflow code used the world: clock, randomness, threads, sockets, files
-    ├── UnknownReplayFormatError  the run was started by a newer perdure
-    ├── TurnTooLongError          workflow code kept the loop busy without waiting
-    └── BrokenRunError            our bug: a live run was used after it failed, closed or was evicted
+ReplayError
+├── NonDeterminismError       code and history disagree
+├── TurnFailedError           workflow code raised what does not fail the run
+├── QueryFailedError          a query's handler is unknown or raised
+├── ReadOnlyContextError      a query tried to change the run
+├── RestrictedCallError       workflow code used the world: clock, randomness, threads, sockets, files
+├── UnknownReplayFormatError  the run was started by a newer perdure
+├── TurnTooLongError          workflow code kept the loop busy without waiting
+└── BrokenRunError            our bug: a live run was used after it failed, closed or was evicted
 """
 
 

@@ -125,7 +125,9 @@ class Execution:
         """The first turn: make the object, take the signals that came with the start, then call `run`."""
         first_seq, started = inputs[0]
         if not isinstance(started, WorkflowExecutionStarted):
-            raise CorruptHistoryError(self.run_id, first_seq, "the first event is not WorkflowExecutionStarted")
+            raise CorruptHistoryError(
+                self.run_id, first_seq, "the first event is not WorkflowExecutionStarted"
+            )
         if started.replay_format != REPLAY_FORMAT:
             raise UnknownReplayFormatError(self.run_id, started.replay_format, REPLAY_FORMAT)
         definition = self._definition
@@ -147,7 +149,9 @@ class Execution:
         try:
             arguments = decode_arguments(self._converter, started.input, definition.arg_types)
             if definition.workflow_class is not None:
-                context.instance = definition.workflow_class(*(arguments if definition.init_takes_args else ()))
+                context.instance = definition.workflow_class(
+                    *(arguments if definition.init_takes_args else ())
+                )
                 arguments.insert(0, context.instance)
             for seq, event in inputs[1:]:
                 self._apply(seq, event)
@@ -168,16 +172,25 @@ class Execution:
                 self._fired_timer(seq, event.timer_seq).fire()
             case ActivityTaskFailed():
                 self._resolved_activity(seq, event.scheduled_seq).fail(
-                    "Activity task failed", cause=event.failure, retry_state=event.retry_state, outcome_seq=seq
+                    "Activity task failed",
+                    cause=event.failure,
+                    retry_state=event.retry_state,
+                    outcome_seq=seq,
                 )
             case ActivityTaskTimedOut():
                 self._resolved_activity(seq, event.scheduled_seq).fail(
-                    "Activity task timed out", cause=event.failure, retry_state=event.retry_state, outcome_seq=seq
+                    "Activity task timed out",
+                    cause=event.failure,
+                    retry_state=event.retry_state,
+                    outcome_seq=seq,
                 )
             case ActivityTaskCanceled():
                 cause = Failure(message="Cancelled", kind=FailureKind.CANCELED, details=event.details)
                 self._resolved_activity(seq, event.scheduled_seq).fail(
-                    "Activity cancelled", cause=cause, retry_state=RetryState.CANCEL_REQUESTED, outcome_seq=seq
+                    "Activity cancelled",
+                    cause=cause,
+                    retry_state=RetryState.CANCEL_REQUESTED,
+                    outcome_seq=seq,
                 )
             case WorkflowExecutionSignaled():
                 handler = self.inbox.signal_handler(event.signal_name)
@@ -190,13 +203,17 @@ class Execution:
             case WorkflowTaskStarted():
                 pass  # carries the turn's time, and nothing for the code
             case _:
-                raise CorruptHistoryError(self.run_id, seq, f"{type(event).__name__} cannot be input to a turn")
+                raise CorruptHistoryError(
+                    self.run_id, seq, f"{type(event).__name__} cannot be input to a turn"
+                )
 
     def _resolved_activity(self, seq: int, scheduled_seq: int) -> ActivityMachine:
         machine = self.machines.pop(scheduled_seq, None)
         if not isinstance(machine, ActivityMachine):
             raise CorruptHistoryError(
-                self.run_id, seq, f"it is the outcome of event {scheduled_seq}, which is no activity that is pending"
+                self.run_id,
+                seq,
+                f"it is the outcome of event {scheduled_seq}, which is no activity that is pending",
             )
         return machine
 
@@ -229,7 +246,10 @@ class Execution:
         except Exception as error:  # noqa: BLE001  # whatever a converter raises, the sender's mistake ends here
             if self.context is not None and not self.context.is_replaying:
                 self._logger.warning(
-                    "run %s: signal %r is dropped, its arguments do not decode: %s", self.run_id, signal.signal_name, error
+                    "run %s: signal %r is dropped, its arguments do not decode: %s",
+                    self.run_id,
+                    signal.signal_name,
+                    error,
                 )
             return
         self.inbox.unfinished += 1

@@ -20,7 +20,7 @@ def is_user_code(code: CodeType, module: str) -> bool:
 
 def find_caller() -> str:
     """file:line of the innermost workflow code on the stack; empty when there is none."""
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  # the documented way to the stack without its cost
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # inspect reads sources too
     while frame is not None:
         if is_user_code(frame.f_code, frame.f_globals.get("__name__", "")):
             return f"{frame.f_code.co_filename}:{frame.f_lineno}"

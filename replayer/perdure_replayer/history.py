@@ -89,50 +89,57 @@ class Projection:
         if take is not None:
             take(self, seq, event)
 
-    def _take_outcome(self, seq: int, event: "Outcome") -> None:
-        self.activities.pop(event.scheduled_seq, None)
-
-    def _take_cancel_request(self, seq: int, event: ActivityTaskCancelRequested) -> None:
-        pending = self.activities.get(event.scheduled_seq)
-        if pending is not None:
-            pending.cancel_requested = True
-
-    def _take_attempt(self, seq: int, event: ActivityTaskAttemptFailed) -> None:
-        pending = self.activities.get(event.scheduled_seq)
-        if pending is None:
-            return
-        pending.attempt = event.attempt + 1
-        pending.next_attempt_at = event.next_attempt_at
-        pending.last_failure = event.failure
-        if event.lost_worker:
-            pending.lost_workers |= {event.lost_worker}
-
-    def _take_timer(self, seq: int, event: TimerStarted) -> None:
-        self.timers[seq] = event.fire_at
-
-    def _take_timer_end(self, seq: int, event: TimerFired | TimerCanceled) -> None:
-        self.timers.pop(event.timer_seq, None)
-
-    def _take_message(self, seq: int, event: "MessageEvent") -> None:
-        if event.request_id:
-            self.request_ids.add(event.request_id)
-
 
 Outcome = ActivityTaskCompleted | ActivityTaskFailed | ActivityTaskTimedOut | ActivityTaskCanceled
 MessageEvent = WorkflowExecutionStarted | WorkflowExecutionSignaled | WorkflowExecutionCancelRequested
 
+
+def _take_outcome(pending: Projection, seq: int, event: Outcome) -> None:
+    pending.activities.pop(event.scheduled_seq, None)
+
+
+def _take_cancel_request(pending: Projection, seq: int, event: ActivityTaskCancelRequested) -> None:
+    one = pending.activities.get(event.scheduled_seq)
+    if one is not None:
+        one.cancel_requested = True
+
+
+def _take_attempt(pending: Projection, seq: int, event: ActivityTaskAttemptFailed) -> None:
+    one = pending.activities.get(event.scheduled_seq)
+    if one is None:
+        return
+    one.attempt = event.attempt + 1
+    one.next_attempt_at = event.next_attempt_at
+    one.last_failure = event.failure
+    if event.lost_worker:
+        one.lost_workers |= {event.lost_worker}
+
+
+def _take_timer(pending: Projection, seq: int, event: TimerStarted) -> None:
+    pending.timers[seq] = event.fire_at
+
+
+def _take_timer_end(pending: Projection, seq: int, event: TimerFired | TimerCanceled) -> None:
+    pending.timers.pop(event.timer_seq, None)
+
+
+def _take_message(pending: Projection, seq: int, event: MessageEvent) -> None:
+    if event.request_id:
+        pending.request_ids.add(event.request_id)
+
+
 # One table instead of a match: this is asked for each event of each history.
 _TAKE: dict[type, Callable[..., None]] = {
-    ActivityTaskCompleted: Projection._take_outcome,
-    ActivityTaskFailed: Projection._take_outcome,
-    ActivityTaskTimedOut: Projection._take_outcome,
-    ActivityTaskCanceled: Projection._take_outcome,
-    ActivityTaskCancelRequested: Projection._take_cancel_request,
-    ActivityTaskAttemptFailed: Projection._take_attempt,
-    TimerStarted: Projection._take_timer,
-    TimerFired: Projection._take_timer_end,
-    TimerCanceled: Projection._take_timer_end,
-    WorkflowExecutionStarted: Projection._take_message,
-    WorkflowExecutionSignaled: Projection._take_message,
-    WorkflowExecutionCancelRequested: Projection._take_message,
+    ActivityTaskCompleted: _take_outcome,
+    ActivityTaskFailed: _take_outcome,
+    ActivityTaskTimedOut: _take_outcome,
+    ActivityTaskCanceled: _take_outcome,
+    ActivityTaskCancelRequested: _take_cancel_request,
+    ActivityTaskAttemptFailed: _take_attempt,
+    TimerStarted: _take_timer,
+    TimerFired: _take_timer_end,
+    TimerCanceled: _take_timer_end,
+    WorkflowExecutionStarted: _take_message,
+    WorkflowExecutionSignaled: _take_message,
+    WorkflowExecutionCancelRequested: _take_message,
 }

@@ -293,7 +293,7 @@ class WorkflowLoop(WorldRefusal):
             for task in pending:
                 _close(task.get_coro())
             for task in pending:
-                waits_for = task._fut_waiter  # type: ignore[attr-defined]  # noqa: SLF001
+                waits_for: asyncio.Future[Any] | None = getattr(task, "_fut_waiter")  # noqa: B009  # not in the stubs
                 if waits_for is not None:
                     # Takes the task out of the future's callbacks: else the two keep each other in memory.
                     waits_for.cancel()

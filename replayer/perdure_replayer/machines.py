@@ -40,7 +40,13 @@ class ActivityMachine(RunFuture[Any]):
     __slots__ = ("_journal", "_result_type", "callee", "cancel_asked", "command", "dropped", "seq")
 
     def __init__(
-        self, number: int, journal: CommandSink, command: ScheduleActivity, *, result_type: Any, callee: object | None
+        self,
+        number: int,
+        journal: CommandSink,
+        command: ScheduleActivity,
+        *,
+        result_type: Any,
+        callee: object | None,
     ) -> None:
         super().__init__(number, journal.loop)
         self._journal = journal

@@ -19,7 +19,9 @@ class Divergence:
     """file:line of the code that asked; empty when it asked for nothing, or nobody traced it."""
 
 
-def find_divergence(issued: Sequence[Issued], recorded: Sequence[HistoryEvent], *, next_seq: int) -> Divergence | None:
+def find_divergence(
+    issued: Sequence[Issued], recorded: Sequence[HistoryEvent], *, next_seq: int
+) -> Divergence | None:
     """Compare one turn's commands, in order; None when they are the same. `next_seq` follows the turn."""
     for (command, _, place), row in zip(issued, recorded, strict=False):
         if not command.matches(row.event):

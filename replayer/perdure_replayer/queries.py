@@ -26,7 +26,9 @@ def answer_query(
     handler = execution.inbox.query_handler(name)
     if handler is None:
         known = sorted(repr(one) for one in execution.inbox.queries if one is not None)
-        raise QueryFailedError(run_id, name, f"there is no such query; known are {', '.join(known) or 'none'}")
+        raise QueryFailedError(
+            run_id, name, f"there is no such query; known are {', '.join(known) or 'none'}"
+        )
     randomness = context.randomness.snapshot()
     outside = execution.loop.enter(Phase.READ_ONLY)
     try:

@@ -29,7 +29,9 @@ class Randomness:
     def new_stream(self) -> Random:
         """A generator that nobody else draws from, seeded from the main one."""
         self._children += 1
-        return Random(derive_number(f"{self.stream('random').getrandbits(128):032x}", f"child {self._children}"))
+        return Random(
+            derive_number(f"{self.stream('random').getrandbits(128):032x}", f"child {self._children}")
+        )
 
     def uuid4(self) -> UUID:
         """A random UUID."""

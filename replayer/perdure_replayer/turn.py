@@ -194,7 +194,9 @@ class LiveRun:
 
     def _expect_next(self, seq: int) -> None:
         if seq != self.head_seq + 1:
-            raise CorruptHistoryError(self.run_id, seq, f"it follows event {self.head_seq}, so events are missing")
+            raise CorruptHistoryError(
+                self.run_id, seq, f"it follows event {self.head_seq}, so events are missing"
+            )
         if self.closed:
             raise CorruptHistoryError(self.run_id, seq, "it follows the event that closed the run")
 
@@ -228,14 +230,18 @@ class LiveRun:
         first = rows[0]
         if first.turn != self.turn_number + 1:
             raise CorruptHistoryError(
-                self.run_id, first.seq, f"it belongs to turn {first.turn}, and turn {self.turn_number + 1} is next"
+                self.run_id,
+                first.seq,
+                f"it belongs to turn {first.turn}, and turn {self.turn_number + 1} is next",
             )
         taken = 0
         while taken < len(rows) and rows[taken].event.role is Role.INPUT:
             taken += 1
         for row in rows[taken:]:
             if row.event.role is not Role.OUTPUT:
-                raise CorruptHistoryError(self.run_id, row.seq, "an input must stand before its turn's commands")
+                raise CorruptHistoryError(
+                    self.run_id, row.seq, "an input must stand before its turn's commands"
+                )
         if not taken:
             raise CorruptHistoryError(self.run_id, first.seq, f"turn {first.turn} has no input")
         issued = self._run(
@@ -288,7 +294,9 @@ class LiveRun:
             except (ReplayError, CorruptHistoryError):
                 found = None
             if found is None or found.seq != divergence.seq:
-                return "a line that was not found: the code behaved differently when it was replayed once more"
+                return (
+                    "a line that was not found: the code behaved differently when it was replayed once more"
+                )
             return found.place or again._execution.waits_at()
         finally:
             again.evict()
