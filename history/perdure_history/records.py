@@ -247,6 +247,14 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     lock_inode: int = 0
 
 
+class HeldLock(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker writes into its row so that others can prove its death; empty where nothing can."""
+
+    path: str = ""
+    inode: int = 0
+    boot_id: str = ""
+
+
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which runs to list or count: all conditions that are given must hold."""
 

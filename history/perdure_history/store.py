@@ -15,6 +15,7 @@ from perdure_history.records import (
     Change,
     Claim,
     EventRow,
+    HeldLock,
     Message,
     RunFilter,
     RunPage,
@@ -95,6 +96,22 @@ class WorkStore(Protocol):
     Every transaction of a worker first checks that its row is live (the worker fence) and raises
     WorkerDeadError, having written nothing, when it is not.
     """
+
+    async def hold_lock(self, incarnation: str) -> HeldLock:
+        """Lock a file for as long as this process lives, so that others on this machine can prove its end.
+
+        Call it before `register_worker` and put the answer into the worker's row. Retiring the worker and
+        closing the store give the lock up. The answer is empty where a lock proves nothing (no such locks on
+        this platform, a shared file system, a store without files): then the lease alone decides.
+        """
+        ...
+
+    async def proven_dead(self, workers: Sequence[WorkerRecord]) -> list[str]:
+        """Incarnations among `workers` whose process has certainly ended; runs no statement.
+
+        Often empty: absence says nothing. Bury those named with the beat that was read.
+        """
+        ...
 
     async def register_worker(self, worker: WorkerRecord) -> None:
         """Insert the worker's row, live. Runs with a problem become due, since this worker's code may be mended."""

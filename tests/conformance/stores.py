@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from perdure_history.memory import MemoryStore
+from perdure_history.sql import open_sqlite
 from perdure_history.store import Store
 
 START_OF_TIME = 1_700_000_000_000_000
@@ -29,7 +30,12 @@ async def open_memory(folder: Path, clock: ManualClock) -> Store:
     return MemoryStore(clock=clock)
 
 
+async def open_sqlite_file(folder: Path, clock: ManualClock) -> Store:
+    return await open_sqlite(folder / "store.db", clock=clock)
+
+
 STORES: dict[str, StoreFactory] = {
     "memory": open_memory,
+    "sqlite": open_sqlite_file,
 }
 """Opens an empty store that keeps what it keeps in the given folder and reads the given clock."""

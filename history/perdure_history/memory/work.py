@@ -21,6 +21,7 @@ from perdure_history.records import (
     Change,
     ChangeKind,
     Claim,
+    HeldLock,
     Message,
     RunRecord,
     RunStatus,
@@ -32,6 +33,14 @@ from perdure_history.records import (
 
 class MemoryWorkStore(MemoryTables):
     """`store.WorkStore` over the tables."""
+
+    async def hold_lock(self, incarnation: str) -> HeldLock:
+        """Nothing: who shares this store shares the process, and dies with it."""
+        return HeldLock()
+
+    async def proven_dead(self, workers: Sequence[WorkerRecord]) -> list[str]:
+        """Nobody, for the same reason."""
+        return []
 
     async def register_worker(self, worker: WorkerRecord) -> None:
         """Insert the worker's row; again, while it is live: nothing happens."""

@@ -1,0 +1,89 @@
+"""The directory beside a database file, and the lock by which processes take turns to write.
+
+`<database>-perdure/` holds
+
+    writer.lock            locked for each write transaction and each checkpoint
+    <incarnation>.lock     locked by a worker's process while it lives (see `liveness`)
+
+None of these files has content: only POSIX record locks on them matter. The database file itself and its
+`-wal` and `-shm` are never opened here, since closing any descriptor of a file drops all POSIX locks that the
+process holds on it, SQLite's among them.
+"""
+
+import contextlib
+import errno
+import os
+import time
+from collections.abc import Callable
+
+try:
+    import fcntl
+except ImportError:  # Windows: SQLite's own locks alone decide there
+    fcntl = None  # type: ignore[assignment]  # the platform has no such module
+
+LOCKS_WORK = fcntl is not None
+"""Whether this platform has POSIX record locks."""
+
+_CONTENDED = (errno.EACCES, errno.EAGAIN)
+_FIRST_PAUSE = 0.0002
+_LONGEST_PAUSE = 0.003
+
+
+class WriterBusyError(Exception):
+    """Another process kept the writer lock for too long."""
+
+
+def sidecar_of(path: str) -> str:
+    """The directory beside the database at `path`."""
+    return f"{path}-perdure"
+
+
+def try_lock(descriptor: int) -> bool:
+    """Lock the whole file for this process, unless another has it."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _CONTENDED:
+            return False
+        raise
+    return True
+
+
+class WriterLock:
+    """The turn to write: held by one process at a time, used by one thread of it.
+
+    A write transaction and a checkpoint both hold it, so that no checkpoint ever runs beside a commit. It
+    must be exclusive for the writers too: they are serial in SQLite anyway, and with shared locks busy
+    writers would keep a checkpoint waiting for ever. When a process dies, the kernel frees its lock.
+    """
+
+    def __init__(self, directory: str, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._sleep = sleep
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        self._descriptor = os.open(
+            os.path.join(directory, "writer.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+        )
+
+    def acquire(self, *, until: float) -> None:
+        """Wait for the turn until `until` (time.monotonic). Raises WriterBusyError.
+
+        Asks again and again instead of waiting in the kernel, which has no time limit for these locks.
+        """
+        pause = _FIRST_PAUSE
+        while not try_lock(self._descriptor):
+            if time.monotonic() >= until:
+                raise WriterBusyError("another process has been writing all the time")
+            self._sleep(pause)
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+    def release(self) -> None:
+        """Let others write."""
+        if fcntl is not None:
+            fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Give back the descriptor, and the lock with it."""
+        with contextlib.suppress(OSError):
+            os.close(self._descriptor)

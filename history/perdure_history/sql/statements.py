@@ -1,0 +1,162 @@
+"""Statements, and transactions as generators of them.
+
+A transaction here does no I/O. It is a generator that yields what it asks of the database and is sent the
+answer; an executor drives it on whatever connection it has. So each transaction is written once, whether a
+thread with a `sqlite3` connection runs it or a coroutine with an asynchronous driver:
+
+    def beat(incarnation: str) -> Transaction[int]:
+        yield from execute(RAISE_BEAT, incarnation=incarnation)
+        rows = yield from fetch(READ_BEAT, incarnation=incarnation)
+        return rows[0][0]
+
+It may be run again from its start after a rollback, so it must not keep anything outside itself.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from sqlalchemy import BindParameter, bindparam
+from sqlalchemy.engine import Dialect as CompilerDialect
+from sqlalchemy.sql import ClauseElement
+
+T = TypeVar("T")
+
+Row = Sequence[Any]
+"""One row as the driver gives it. Any: each column has its own type, which `rows` knows."""
+
+
+_TO_BE_GIVEN = object()
+
+
+class Compiled(NamedTuple):
+    """A statement as one driver takes it."""
+
+    text: str
+    names: tuple[str, ...]
+    """Which parameter stands at which place."""
+    constants: dict[str, Any]
+    """Values that the statement itself brings. Any: values of any column."""
+
+    def values(self, given: dict[str, Any]) -> list[Any]:
+        """The values in the order of their places; KeyError when one is missing."""
+        constants = self.constants
+        if not constants:
+            return [given[name] for name in self.names]
+        return [given[name] if name in given else constants[name] for name in self.names]
+
+
+class Statement:
+    """One SQL statement, written once in SQLAlchemy Core and compiled once for each dialect."""
+
+    def __init__(self, name: str, clause: ClauseElement, *, writes: bool) -> None:
+        self.name = name
+        self.writes = writes
+        self._clause = clause
+        self._compiled: dict[str, Compiled] = {}
+
+    def compiled(self, dialect: CompilerDialect) -> Compiled:
+        """Its text and the order of its parameters; two threads may both compile it, to the same end."""
+        found = self._compiled.get(dialect.name)
+        if found is None:
+            result = self._clause.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
+            names: Sequence[str] = getattr(result, "positiontup", None) or ()
+            given: dict[str, Any] = getattr(result, "params", {})
+            constants = {name: given[name] for name in names if given[name] is not _TO_BE_GIVEN}
+            found = self._compiled[dialect.name] = Compiled(str(result), tuple(names), constants)
+        return found
+
+
+class ListStatement:
+    """A statement over a list whose length varies: one Statement for each power of two.
+
+    A shorter list is filled up by repeating its last element, so that few texts are ever prepared.
+    """
+
+    MAX = 256
+    """Longest list of one statement: two parameters an element stay below every driver's limit."""
+
+    def __init__(self, name: str, build: Callable[[int], ClauseElement]) -> None:
+        self._name = name
+        self._build = build
+        self._sized: dict[int, Statement] = {}
+
+    def sized(self, count: int) -> tuple[Statement, int]:
+        """The statement for `count` elements (at most MAX), and how many it takes."""
+        size = 1 << max(count - 1, 0).bit_length()
+        found = self._sized.get(size)
+        if found is None:
+            found = self._sized[size] = Statement(f"{self._name}/{size}", self._build(size), writes=False)
+        return found, size
+
+
+class Ask(NamedTuple):
+    """One request of a transaction."""
+
+    statement: Statement
+    parameters: Sequence[Any] | dict[str, Any]
+    """By name; positional for `many` and for lists."""
+    many: bool = False
+
+
+class Answer(NamedTuple):
+    """What came back: the rows of a query, the number of rows that a write touched."""
+
+    rows: list[Any]
+    count: int
+
+
+Transaction = Generator[Ask, Answer, T]
+"""Asks for statements, is sent their answers, returns its result."""
+
+
+def parameter(name: str) -> BindParameter[Any]:
+    """A value to be given when the statement runs."""
+    return bindparam(name, _TO_BE_GIVEN)
+
+
+def parameters(name: str, size: int, *, width: int = 1) -> BindParameter[Any]:
+    """A list of `size` values, or of tuples of `width`; given one by one, as `<name>_1` and so on, or in order."""
+    one = _TO_BE_GIVEN if width == 1 else (_TO_BE_GIVEN,) * width
+    return bindparam(name, value=[one] * size, expanding=True)
+
+
+def fetch(statement: Statement, **values: Any) -> Transaction[list[Row]]:
+    """All rows of a query. Any: values of any column."""
+    answer = yield Ask(statement, values)
+    return answer.rows
+
+
+def fetch_list(
+    statement: ListStatement, elements: Sequence[Any], /, *, before: Sequence[Any] = ()
+) -> Transaction[list[Row]]:
+    """All rows of a query over a list, `before` being the parameters that stand in front of it.
+
+    Elements are values, or tuples of values. The order of the rows is not that of the elements.
+    """
+    rows: list[Row] = []
+    for start in range(0, len(elements), ListStatement.MAX):
+        part = elements[start : start + ListStatement.MAX]
+        sized, size = statement.sized(len(part))
+        flat: list[Any] = [*before]
+        for element in part:
+            if isinstance(element, tuple):
+                flat.extend(element)
+            else:
+                flat.append(element)
+        width = len(part[-1]) if isinstance(part[-1], tuple) else 1
+        flat.extend(flat[-width:] * (size - len(part)))
+        answer = yield Ask(sized, flat)
+        rows.extend(answer.rows)
+    return rows
+
+
+def execute(statement: Statement, **values: Any) -> Transaction[int]:
+    """Run a write; gives the number of rows it touched. Any: values of any column."""
+    answer = yield Ask(statement, values)
+    return answer.count
+
+
+def execute_many(statement: Statement, rows: Sequence[Sequence[Any]]) -> Transaction[None]:
+    """Run a write once for each of `rows`, whose values stand in the statement's own order."""
+    if rows:
+        yield Ask(statement, rows, many=True)
