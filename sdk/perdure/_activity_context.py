@@ -7,6 +7,7 @@ An attempt that asks nothing costs one small object: what it can wait for is mad
 """
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -45,10 +46,8 @@ class Occasion:
         done = loop.create_future()
 
         def wake() -> None:
-            try:
+            with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits there any more
                 loop.call_soon_threadsafe(_settle, done)
-            except RuntimeError:  # the loop was closed: nobody waits there any more
-                pass
 
         if self._join(wake):
             try:

@@ -51,7 +51,6 @@ def _issue(
     callee: object | None,
     definition: ActivityDefinition | None,
 ) -> "asyncio.Future[Any]":
-    runtime.refuse_if_read_only("schedule an activity")
     try:
         return runtime.schedule_activity(
             name, arguments, result_type=result_type, options=options, callee=callee
@@ -111,7 +110,6 @@ def overrides_from(
         given["retry_policy"] = retry_policy.to_record()
     if cancellation_type is not None:
         given["cancellation_type"] = cancellation_type
-    for name, text in (("task_queue", task_queue), ("activity_id", activity_id), ("summary", summary)):
-        if text is not None:
-            given[name] = text
+    texts = {"task_queue": task_queue, "activity_id": activity_id, "summary": summary}
+    given.update((name, text) for name, text in texts.items() if text is not None)
     return given

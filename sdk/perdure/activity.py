@@ -3,7 +3,7 @@
 import functools
 import inspect
 import logging
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Generator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -306,7 +306,7 @@ def wait_for_worker_shutdown_sync(timeout: timedelta | float | None = None) -> N
 
 
 @contextmanager
-def shield_thread_cancel_exception() -> Iterator[None]:
+def shield_thread_cancel_exception() -> Generator[None]:
     """Within the block no cancellation is thrown into the thread of a sync activity; a pending one follows it.
 
     Blocks may nest. In an async activity it does nothing.

@@ -54,11 +54,8 @@ def activity_definition(target: object) -> ActivityDefinition:
 
 def workflow_definition(target: object) -> WorkflowDefinition:
     """The definition of a workflow class, its run method, or a workflow function; else raises NotDefinedError."""
-    if inspect.isclass(target):
-        # A subclass inherits the attribute, yet is another workflow, which has its own decorator or none.
-        found = target.__dict__.get(WORKFLOW)
-    else:
-        found = getattr(target, WORKFLOW, None)
+    # A subclass inherits the attribute, yet is another workflow, which has its own decorator or none.
+    found = target.__dict__.get(WORKFLOW) if inspect.isclass(target) else getattr(target, WORKFLOW, None)
     if not isinstance(found, WorkflowDefinition):
         raise NotDefinedError("workflow", shown(target), _cure(target, "@workflow.defn"))
     return found

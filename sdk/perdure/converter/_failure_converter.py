@@ -5,8 +5,9 @@ import os
 import traceback
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from types import TracebackType
-from typing import Any, assert_never
+from typing import Any, assert_never, cast
 
 import perdure_history
 import perdure_replayer
@@ -25,7 +26,7 @@ LONGEST_TRACE = 16_384
 """Characters that are kept of a stack trace: its end, where the error is."""
 
 _OWN_DIRECTORIES = tuple(
-    os.path.dirname(os.path.abspath(path)) + os.sep
+    f"{Path(path).parent}{os.sep}"
     for path in (exceptions.__file__, perdure_replayer.__file__, perdure_history.__file__)
     if path
 )
@@ -71,68 +72,72 @@ def _cause(error: BaseException) -> BaseException | None:
         return error.__cause__
     if error.__context__ is not None and not error.__suppress_context__:
         return error.__context__
-    return error.exceptions[0] if isinstance(error, BaseExceptionGroup) else None
+    return (
+        cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+        if isinstance(error, BaseExceptionGroup)
+        else None
+    )
 
 
 def _to_failure(error: BaseException, cause: Failure | None, converter: PayloadConverter) -> Failure:
-    common: dict[str, Any] = {
-        "message": _message(error),
-        "stack_trace": _stack_trace(error.__traceback__),
-        "cause": cause,
-    }
+    return Failure(
+        message=_message(error),
+        stack_trace=_stack_trace(error.__traceback__),
+        cause=cause,
+        **_specifics(error, converter),
+    )
+
+
+def _specifics(error: BaseException, converter: PayloadConverter) -> dict[str, Any]:
+    """The fields of a failure that only some kinds have."""
     match error:
         case exceptions.ApplicationError():
             delay = error.next_retry_delay
-            return Failure(
-                **common,
-                type=_clean(error.type or ""),
-                non_retryable=error.non_retryable,
-                details=_details(error.details, converter),
-                next_retry_delay_us=None if delay is None else max(0, delay // timedelta(microseconds=1)),
-                category="benign" if error.category is exceptions.ApplicationErrorCategory.BENIGN else "",
-            )
+            benign = error.category is exceptions.ApplicationErrorCategory.BENIGN
+            return {
+                "type": _clean(error.type or ""),
+                "non_retryable": error.non_retryable,
+                "details": _details(error.details, converter),
+                "next_retry_delay_us": None if delay is None else max(0, delay // timedelta(microseconds=1)),
+                "category": "benign" if benign else "",
+            }
         case exceptions.CancelledError():
-            return Failure(**common, kind=FailureKind.CANCELED, details=_details(error.details, converter))
+            return {"kind": FailureKind.CANCELED, "details": _details(error.details, converter)}
         case asyncio.CancelledError():
-            return Failure(
-                **{**common, "message": common["message"] or "Cancelled"}, kind=FailureKind.CANCELED
-            )
+            return {"kind": FailureKind.CANCELED}
         case exceptions.TerminatedError():
-            return Failure(**common, kind=FailureKind.TERMINATED, details=_details(error.details, converter))
+            return {"kind": FailureKind.TERMINATED, "details": _details(error.details, converter)}
         case exceptions.TimeoutError():
-            return Failure(
-                **common,
-                kind=FailureKind.TIMEOUT,
-                timeout_type=None if error.type is None else failures.TimeoutType[error.type.name],
-                details=_details(error.last_heartbeat_details, converter),
-            )
+            return {
+                "kind": FailureKind.TIMEOUT,
+                "timeout_type": None if error.type is None else failures.TimeoutType[error.type.name],
+                "details": _details(error.last_heartbeat_details, converter),
+            }
         case exceptions.ServerError():
-            return Failure(**common, kind=FailureKind.SERVER, non_retryable=error.non_retryable)
+            return {"kind": FailureKind.SERVER, "non_retryable": error.non_retryable}
         case exceptions.ActivityError():
-            return Failure(
-                **common,
-                kind=FailureKind.ACTIVITY,
-                activity_type=error.activity_type,
-                activity_id=error.activity_id,
-                scheduled_seq=error.scheduled_event_id,
-                started_seq=error.started_event_id,
-                identity=error.identity,
-                retry_state=_retry_state_record(error.retry_state),
-            )
+            return {
+                "kind": FailureKind.ACTIVITY,
+                "activity_type": error.activity_type,
+                "activity_id": error.activity_id,
+                "scheduled_seq": error.scheduled_event_id,
+                "started_seq": error.started_event_id,
+                "identity": error.identity,
+                "retry_state": _retry_state_record(error.retry_state),
+            }
         case exceptions.ChildWorkflowError():
-            return Failure(
-                **common,
-                kind=FailureKind.CHILD_WORKFLOW,
-                namespace=error.namespace,
-                workflow_id=error.workflow_id,
-                run_id=error.run_id,
-                workflow_type=error.workflow_type,
-                scheduled_seq=error.initiated_event_id,
-                started_seq=error.started_event_id,
-                retry_state=_retry_state_record(error.retry_state),
-            )
+            return {
+                "kind": FailureKind.CHILD_WORKFLOW,
+                "namespace": error.namespace,
+                "workflow_id": error.workflow_id,
+                "run_id": error.run_id,
+                "workflow_type": error.workflow_type,
+                "scheduled_seq": error.initiated_event_id,
+                "started_seq": error.started_event_id,
+                "retry_state": _retry_state_record(error.retry_state),
+            }
         case _:
-            return Failure(**common, type=type(error).__name__)
+            return {"type": type(error).__name__}
 
 
 def _from_failure(failure: Failure, converter: PayloadConverter) -> exceptions.FailureError:
@@ -198,7 +203,9 @@ def _retry_state(state: failures.RetryState | None) -> exceptions.RetryState | N
 def _message(error: BaseException) -> str:
     try:
         text = error.message if isinstance(error, exceptions.FailureError) else str(error)
-    except Exception as broken:  # a user's __str__
+        if not text and isinstance(error, asyncio.CancelledError):
+            text = "Cancelled"
+    except Exception as broken:  # noqa: BLE001  a user's __str__ raises what it likes
         text = f"<{type(error).__name__} whose text cannot be had: {type(broken).__name__}>"
     return text if text.isascii() and "\0" not in text and len(text) <= LONGEST_MESSAGE else _clean(text)
 

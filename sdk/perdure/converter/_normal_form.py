@@ -4,7 +4,7 @@ Taken only for what `_plainness.is_plain` does not vouch for: sets, pydantic mod
 mixed keys, and everything that is going to be refused.
 """
 
-import datetime
+import datetime as dt
 import enum
 import math
 from collections.abc import Callable, Mapping
@@ -38,7 +38,7 @@ class Normalizer:
 
     def plain(self, value: Any, path: str) -> Any:
         """A copy of `value` that msgspec encodes faithfully; raises EncodingError with the path of the culprit."""
-        kind = type(value)
+        kind = _class_of(value)
         leaf = _LEAVES.get(kind)
         if leaf is not None:
             return leaf(value, path)
@@ -54,7 +54,7 @@ class Normalizer:
         finally:
             self._inside.discard(id(value))
 
-    def _composite(self, value: Any, kind: type, path: str) -> Any:
+    def _composite(self, value: Any, kind: type[Any], path: str) -> Any:
         if _pydantic.is_model_class(kind):
             return self.plain(_pydantic.dump(value, kind, path), path)
         if isinstance(value, enum.Enum):
@@ -67,14 +67,15 @@ class Normalizer:
                     path, f"{kind.__name__} has InitVar fields, which its objects do not keep", _CLASS_CURE
                 )
             return self._fields(value, [one.name for one in fields(kind)], path)
-        if hasattr(kind, "__attrs_attrs__"):
-            return self._fields(value, [one.name for one in kind.__attrs_attrs__], path)
-        if isinstance(value, dict):
-            return self._dict(cast(dict[Any, Any], value), path)
-        if isinstance(value, (list, tuple)):
-            return [self.plain(part, f"{path}[{at}]") for at, part in enumerate(cast(list[Any], value))]
-        if isinstance(value, (set, frozenset)):
-            return self._set(cast(set[Any], value), path)
+        attributes: Any = getattr(kind, "__attrs_attrs__", None)
+        if attributes is not None:
+            return self._fields(value, [one.name for one in attributes], path)
+        if issubclass(kind, dict):
+            return self._dict(value, path)
+        if issubclass(kind, (list, tuple)):
+            return [self.plain(part, f"{path}[{at}]") for at, part in enumerate(value)]
+        if issubclass(kind, (set, frozenset)):
+            return self._set(value, path)
         return self._scalar(value, kind, path)
 
     def _fields(self, value: Any, names: list[str], path: str) -> dict[str, Any]:
@@ -109,7 +110,7 @@ class Normalizer:
         """In the order of the encoded bytes: a set's own order differs from process to process."""
         return sorted((self.plain(part, f"{path}{{}}") for part in value), key=_encode)
 
-    def _scalar(self, value: Any, kind: type, path: str) -> Any:
+    def _scalar(self, value: Any, kind: type[Any], path: str) -> Any:
         for hook in self._hooks:
             found = hook.to_jsonable(value)
             if found is not JSONTypeConverter.Unhandled:
@@ -204,22 +205,28 @@ _LEAVES: dict[type, Callable[[Any, str], Any]] = {
     str: _text,
     int: _int,
     float: _float,
-    datetime.datetime: _moment,
-    datetime.time: _moment,
+    dt.datetime: _moment,
+    dt.time: _moment,
 }
 
 _UNWRAP: Mapping[type, Callable[[Any], Any]] = {str: str.__str__, int: int.__int__, float: float.__float__}
+
+
+def _class_of(value: object) -> type[Any]:
+    """`type`, which type checkers take for unknown when it is asked about Any."""
+    return type(value)
 
 
 def largest_part(value: Any, path: str) -> tuple[str, int]:
     """Path and bytes of what makes a plain value large: the smallest part that holds most of it."""
     size = len(_encode(value))
     while True:
+        kind = _class_of(value)
         parts: list[tuple[str, Any]] = []
-        if isinstance(value, dict):
-            parts = [(_step(path, key), part) for key, part in cast(dict[Any, Any], value).items()]
-        elif isinstance(value, list):
-            parts = [(f"{path}[{at}]", part) for at, part in enumerate(cast(list[Any], value))]
+        if kind is dict:
+            parts = [(_step(path, key), part) for key, part in value.items()]
+        elif kind is list:
+            parts = [(f"{path}[{at}]", part) for at, part in enumerate(value)]
         sizes = [(len(_encode(part)), where, part) for where, part in parts]
         most = max(sizes, key=lambda one: one[0], default=None)
         if most is None or most[0] * 2 < size:

@@ -1,7 +1,8 @@
 """One user value <-> one payload."""
 
+import contextlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -80,7 +81,7 @@ class PayloadConverter:
         if isinstance(value, RawValue):
             return value.payload
         if isinstance(value, _BYTES):
-            data = bytes(value)
+            data = bytes(cast("bytes", value))
             if len(data) > self._size_limit:
                 raise PayloadTooLargeError("value", len(data), self._size_limit)
             return Payload(encoding=_BINARY, data=data)
@@ -119,14 +120,12 @@ class PayloadConverter:
             if not _pydantic.mentions_model(hint):
                 raise DecodingError(_shown(hint), "value", f"this type cannot be decoded: {error}") from error
             decode = _pydantic.decoder_of(hint)
-        try:
+        with contextlib.suppress(TypeError):  # a hint that does not hash, such as Annotated with a list
             self._decoders[hint] = decode
-        except TypeError:  # a hint that does not hash, such as Annotated with a list
-            pass
         return decode
 
     def _decode_foreign(self, kind: type, value: Any) -> Any:
-        """msgspec asks here for classes that it does not know."""
+        """Answer msgspec, which asks here for classes that it does not know."""
         if _pydantic.is_model_class(kind):
             return _pydantic.from_jsonable(kind, value)
         for hook in self._hooks:

@@ -3,7 +3,7 @@
 A value that is not plain is not yet refused: `_normal_form` turns it into a plain one, or says what is wrong.
 """
 
-import datetime
+import datetime as dt
 import decimal
 import enum
 import math
@@ -25,8 +25,8 @@ SAFE: frozenset[type] = frozenset(
         type(None),
         decimal.Decimal,
         uuid.UUID,
-        datetime.date,
-        datetime.timedelta,
+        dt.date,
+        dt.timedelta,
         bytes,
         bytearray,
         memoryview,
@@ -34,11 +34,11 @@ SAFE: frozenset[type] = frozenset(
 )
 """Always plain. What text may not hold is seen in the encoded bytes; what int may not, msgspec refuses."""
 
-SAFE_KEYS: frozenset[type] = frozenset({int, uuid.UUID, datetime.date, datetime.timedelta, decimal.Decimal})
+SAFE_KEYS: frozenset[type] = frozenset({int, uuid.UUID, dt.date, dt.timedelta, decimal.Decimal})
 """Plain as keys besides str, when a dict has keys of one type only."""
 
 
-def is_plain(value: Any) -> bool:
+def is_plain(value: object) -> bool:
     """Whether `value` may go to msgspec as it is. RecursionError: nested too deep, or within itself."""
     kind = type(value)
     if kind in SAFE:
@@ -50,13 +50,10 @@ def is_plain(value: Any) -> bool:
 
 
 def _parts_are_plain(parts: Iterable[Any]) -> bool:
-    others = set(map(type, parts)) - SAFE
+    others: set[type] = set(map(type, parts)) - SAFE
     if not others:
         return True
-    for part in parts:
-        if type(part) in others and not is_plain(part):
-            return False
-    return True
+    return all(is_plain(part) for part in parts if type(part) in others)
 
 
 def _dict_is_plain(value: dict[Any, Any]) -> bool:
@@ -66,7 +63,7 @@ def _dict_is_plain(value: dict[Any, Any]) -> bool:
     return _parts_are_plain(value.values())
 
 
-def offset_is_exact(value: datetime.datetime | datetime.time) -> bool:
+def offset_is_exact(value: dt.datetime | dt.time) -> bool:
     """Whether the UTC offset is whole minutes: the text form has no seconds there."""
     offset = value.utcoffset()
     return offset is None or not (offset.seconds % 60 or offset.microseconds)
@@ -85,12 +82,12 @@ _checks: dict[type, Check] = {
     list: _parts_are_plain,
     tuple: _parts_are_plain,
     float: math.isfinite,
-    datetime.datetime: offset_is_exact,
-    datetime.time: offset_is_exact,
+    dt.datetime: offset_is_exact,
+    dt.time: offset_is_exact,
 }
 
 
-def _check_for(kind: type) -> Check:
+def _check_for(kind: type[Any]) -> Check:
     """The check of a class, decided once: by its fields, as msgspec sees them."""
     if issubclass(kind, enum.Enum):
         return _always if enum_problem(kind) is None else _never
@@ -106,7 +103,7 @@ def _check_for(kind: type) -> Check:
     return lambda value: _parts_are_plain(get_all(value))
 
 
-def plain_fields(kind: type) -> tuple[str, ...] | None:
+def plain_fields(kind: type[Any]) -> tuple[str, ...] | None:
     """Field names of a class whose objects msgspec writes and reads in full; None for any other class."""
     if hasattr(kind, "__pydantic_validator__"):
         return None
@@ -114,17 +111,16 @@ def plain_fields(kind: type) -> tuple[str, ...] | None:
         return kind.__struct_fields__
     if is_dataclass(kind):
         return None if has_init_only_fields(kind) else tuple(one.name for one in fields(kind))
-    attributes = getattr(kind, "__attrs_attrs__", None)
+    attributes: Any = getattr(kind, "__attrs_attrs__", None)
     if attributes is not None:
         names = tuple(str(one.name) for one in attributes)
         # msgspec leaves out private attributes of attrs classes; the normal form has them.
         return None if any(name.startswith("_") for name in names) else names
-    if issubclass(kind, tuple) and hasattr(kind, "_fields"):
-        return tuple(getattr(kind, "_fields"))  # noqa: B009  a plain access is unknown to type checkers
-    return None
+    named: tuple[str, ...] | None = getattr(kind, "_fields", None)
+    return named if named is not None and issubclass(kind, tuple) else None
 
 
-def has_init_only_fields(kind: type) -> bool:
+def has_init_only_fields(kind: type[Any]) -> bool:
     """Whether a dataclass takes InitVars, which its objects do not keep."""
     declared: dict[str, Any] = getattr(kind, "__dataclass_fields__", {})
     return len(declared) != len(fields(kind)) and any(
@@ -134,7 +130,7 @@ def has_init_only_fields(kind: type) -> bool:
 
 def enum_problem(kind: type[enum.Enum]) -> str | None:
     """Why members of an enum do not read back; None when they do."""
-    values = {type(member.value) for member in kind.__members__.values()}
+    values: set[type] = {type(member.value) for member in kind.__members__.values()}
     if values <= {str} or values <= {int} or issubclass(kind, (str, int)):
         return None
     return f"{kind.__name__} is an enum whose values are not all text or all whole numbers"

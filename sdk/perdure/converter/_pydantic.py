@@ -61,23 +61,19 @@ def _adapter(hint: Any) -> Any:
     return found
 
 
+def _class_of(value: object) -> type[Any]:
+    """`type`, which type checkers take for unknown when it is asked about Any."""
+    return type(value)
+
+
 def _with_sorted_sets(jsonable: Any, python: Any) -> Any:
     """`jsonable`, with each list sorted that was a set in `python`: the same dump, before it became JSON."""
-    if isinstance(jsonable, dict) and isinstance(python, dict):
-        parts = cast(dict[Any, Any], jsonable)
-        if len(parts) != len(cast(dict[Any, Any], python)):
-            return parts
-        originals = cast(dict[Any, Any], python).values()
-        return {
-            key: _with_sorted_sets(part, was)
-            for (key, part), was in zip(parts.items(), originals, strict=True)
-        }
-    if isinstance(jsonable, list):
-        items = cast(list[Any], jsonable)
-        if isinstance(python, (set, frozenset)):
-            return sorted(items, key=_encode)
-        if isinstance(python, (list, tuple)) and len(items) == len(cast(list[Any], python)):
-            return [
-                _with_sorted_sets(part, was) for part, was in zip(items, cast(list[Any], python), strict=True)
-            ]
-    return jsonable
+    now, was = _class_of(jsonable), _class_of(python)
+    if now is list and issubclass(was, (set, frozenset)):
+        return sorted(jsonable, key=_encode)
+    if now not in (dict, list) or was not in (dict, list, tuple) or len(jsonable) != len(python):
+        return jsonable
+    if now is dict:
+        pairs = zip(jsonable.items(), python.values(), strict=True)
+        return {key: _with_sorted_sets(part, before) for (key, part), before in pairs}
+    return [_with_sorted_sets(part, before) for part, before in zip(jsonable, python, strict=True)]

@@ -11,15 +11,15 @@ from perdure.durations import Duration
 from perdure.workflow._access import current
 from perdure_replayer.commands import CancellationType
 
-ActivityCancellationType = CancellationType
-ActivityHandle: TypeAlias = asyncio.Future
-"""Await it for the result; `cancel()` follows the activity's cancellation_type."""
-
 ReturnType = TypeVar("ReturnType")
 ParamType = TypeVar("ParamType")
 SelfType = TypeVar("SelfType")
 Params = TypeVarTuple("Params")
 AnyParams = ParamSpec("AnyParams")
+
+ActivityCancellationType = CancellationType
+ActivityHandle: TypeAlias = asyncio.Future[ReturnType]
+"""Await it for the result; `cancel()` follows the activity's cancellation_type."""
 
 _UNSET = object()
 
@@ -100,7 +100,7 @@ def start_activity(
 ) -> ActivityHandle[Any]: ...
 
 
-def start_activity(activity: Any, *several: Any, **config: Any) -> ActivityHandle[Any]:
+def start_activity(activity: Any, *several: Any, **config: Any) -> ActivityHandle[Any]:  # type: ignore[misc]  # mypy: *Params beside **config
     """Schedule an activity, by function or by name, and return at once; await the handle for the result.
 
     Arguments are positional or `args=[...]`. `result_type` says what a result by name decodes as. Raises
@@ -160,7 +160,7 @@ async def execute_activity(
 ) -> Any: ...
 
 
-async def execute_activity(activity: Any, *several: Any, **config: Any) -> Any:
+async def execute_activity(activity: Any, *several: Any, **config: Any) -> Any:  # type: ignore[misc]  # mypy: *Params beside **config
     """Schedule an activity and wait for its result: `await start_activity(...)`."""
     return await _start("execute_activity()", activity, several, **config)
 

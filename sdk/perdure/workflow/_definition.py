@@ -67,13 +67,14 @@ def defn(
 def run(fn: CallableAsyncType) -> CallableAsyncType:
     """Mark the method that is the workflow's course; there is exactly one, on the class itself."""
     target = f"@workflow.run method {getattr(fn, '__qualname__', repr(fn))}"
-    if not inspect.isfunction(fn):
+    qualname = getattr(fn, "__qualname__", "")
+    if not hasattr(fn, "__code__"):
         raise DefinitionError(
             target, [f"it is a {type(fn).__name__}; put @workflow.run directly on the method"]
         )
     if not inspect.iscoroutinefunction(fn):
         raise DefinitionError(target, ["it is not async; write async def"])
-    if "<locals>" in fn.__qualname__.rpartition(".")[0].rpartition(".")[2]:
+    if qualname.rpartition(".")[0].rpartition(".")[2] in ("", "<locals>"):
         raise DefinitionError(target, ["it is no method; for a plain function @workflow.defn is enough"])
     setattr(fn, _RUN, True)
     return fn
@@ -131,7 +132,7 @@ def _define_class(
     run_method = _run_method(cls, problems)
     signals, dynamic_signal = _handlers(cls, SIGNAL, "signal", problems)
     queries, dynamic_query = _handlers(cls, QUERY, "query", problems)
-    init_takes_args = hasattr(cls.__init__, _INIT)
+    init_takes_args = hasattr(_constructor(cls), _INIT)
     if run_method is not None:
         problems += parameter_problems(signature_of(run_method, is_method=True))
         problems += _init_problems(cls, run_method, init_takes_args=init_takes_args)
@@ -154,7 +155,7 @@ def _define_class(
 
 
 def _run_method(cls: type, problems: list[str]) -> Callable[..., Any] | None:
-    own = [member for member in cls.__dict__.values() if hasattr(member, _RUN)]
+    own: list[Callable[..., Any]] = [member for member in cls.__dict__.values() if hasattr(member, _RUN)]
     if len(own) == 1:
         return own[0]
     if own:
@@ -208,9 +209,10 @@ def _handlers(
 
 
 def _init_problems(cls: type, run_method: Callable[..., Any], *, init_takes_args: bool) -> list[str]:
-    if cls.__init__ is object.__init__:
+    constructor = _constructor(cls)
+    if constructor is object.__init__:
         return []
-    initial = signature_of(cls.__init__, is_method=True)
+    initial = signature_of(constructor, is_method=True)
     if init_takes_args:
         if _parameters(initial) != _parameters(signature_of(run_method, is_method=True)):
             return ["@workflow.init needs the parameters, types and defaults of the @workflow.run method"]
@@ -223,6 +225,10 @@ def _init_problems(cls: type, run_method: Callable[..., Any], *, init_takes_args
     if required:
         return [f"its __init__ needs {', '.join(required)}; put @workflow.init on it, or give defaults"]
     return []
+
+
+def _constructor(cls: type) -> Any:
+    return inspect.getattr_static(cls, "__init__")
 
 
 def _parameters(signature: inspect.Signature) -> list[tuple[Any, ...]]:

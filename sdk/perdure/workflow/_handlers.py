@@ -60,7 +60,7 @@ def query(
     dynamic: bool = False,
     description: str | None = None,
 ) -> Any:
-    """Make a method the answer to a query, under its own name or `name`. It only reads, and is not async.
+    """Make a method the answer to a query, under its own name or `name`. It only reads and never waits.
 
     `dynamic`: it answers the queries that have no other handler, as (self, name, sequence of RawValue).
     """
@@ -89,8 +89,6 @@ def _definition(
     problems = [] if callable(function) else ["it is not callable"]
     if name == "" or (name and dynamic):
         problems.append("a dynamic handler has no name" if dynamic else "its name is empty")
-    if kind == "query" and inspect.iscoroutinefunction(function):
-        problems.append("a query is answered at once and changes nothing, so it cannot be async; write def")
     if problems:
         raise DefinitionError(target, problems)
     signature = signature_of(function, is_method=is_method)
@@ -139,7 +137,6 @@ def _ignoring_self(function: Callable[..., Any]) -> Callable[..., Any]:
 def _set(kind: str, name: str | None, handler: Callable[..., Any] | None) -> None:
     what = f"set_{kind}_handler()" if name is not None else f"set_dynamic_{kind}_handler()"
     runtime = current(what)
-    runtime.refuse_if_read_only(f"set a {kind} handler")
     definition: HandlerDefinition | None = None
     if handler is not None:
         plain = _definition(handler, kind, name, dynamic=name is None, is_method=False)

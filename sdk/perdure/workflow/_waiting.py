@@ -64,7 +64,7 @@ def as_completed(fs: Iterable[Awaitable[T]], *, timeout: Duration | None = None)
             await waiter
         future = done.popleft()
         if future is None:
-            raise asyncio.TimeoutError
+            raise TimeoutError
         return future.result()
 
     timer = loop.call_later(seconds, expire) if seconds is not None and futures else None
