@@ -82,6 +82,7 @@ class ScheduleActivity(msgspec.Struct, frozen=True, gc=False):
         )
 
     def to_event(self, time: int) -> Event:
+        """What records it in a turn of this time."""
         options = self.options
         queue = options.task_queue
         return ActivityTaskScheduled(
@@ -112,9 +113,11 @@ class CancelActivity(msgspec.Struct, frozen=True, gc=False):
     name: str
 
     def matches(self, event: Event) -> bool:
+        """Whether `event` records this command."""
         return isinstance(event, ActivityTaskCancelRequested) and event.scheduled_seq == self.scheduled_seq
 
     def to_event(self, time: int) -> Event:
+        """What records it in a turn of this time."""
         return ActivityTaskCancelRequested(scheduled_seq=self.scheduled_seq)
 
     def __str__(self) -> str:
@@ -128,9 +131,11 @@ class StartTimer(msgspec.Struct, frozen=True, gc=False):
     summary: str
 
     def matches(self, event: Event) -> bool:
+        """Whether `event` records this command."""
         return isinstance(event, TimerStarted) and event.delay_us == self.delay_us
 
     def to_event(self, time: int) -> Event:
+        """What records it in a turn of this time."""
         return TimerStarted(delay_us=self.delay_us, fire_at=time + self.delay_us, summary=self.summary)
 
     def __str__(self) -> str:
@@ -143,9 +148,11 @@ class CancelTimer(msgspec.Struct, frozen=True, gc=False):
     timer_seq: int
 
     def matches(self, event: Event) -> bool:
+        """Whether `event` records this command."""
         return isinstance(event, TimerCanceled) and event.timer_seq == self.timer_seq
 
     def to_event(self, time: int) -> Event:
+        """What records it in a turn of this time."""
         return TimerCanceled(timer_seq=self.timer_seq)
 
     def __str__(self) -> str:
@@ -158,9 +165,11 @@ class CompleteRun(msgspec.Struct, frozen=True, gc=False):
     result: Payload
 
     def matches(self, event: Event) -> bool:
+        """Whether `event` records this command."""
         return isinstance(event, WorkflowExecutionCompleted) and event.result == self.result
 
     def to_event(self, time: int) -> Event:
+        """What records it in a turn of this time."""
         return WorkflowExecutionCompleted(result=self.result)
 
     def __str__(self) -> str:
@@ -173,11 +182,13 @@ class FailRun(msgspec.Struct, frozen=True, gc=False):
     failure: Failure
 
     def matches(self, event: Event) -> bool:
+        """Whether `event` records this command."""
         return isinstance(event, WorkflowExecutionFailed) and show_failure(event.failure) == show_failure(
             self.failure
         )
 
     def to_event(self, time: int) -> Event:
+        """What records it in a turn of this time."""
         return WorkflowExecutionFailed(failure=self.failure)
 
     def __str__(self) -> str:
@@ -188,9 +199,11 @@ class CancelRun(msgspec.Struct, frozen=True, gc=False):
     """The workflow let its cancellation through."""
 
     def matches(self, event: Event) -> bool:
+        """Whether `event` records this command."""
         return isinstance(event, WorkflowExecutionCanceled)
 
     def to_event(self, time: int) -> Event:
+        """What records it in a turn of this time."""
         return WorkflowExecutionCanceled()
 
     def __str__(self) -> str:

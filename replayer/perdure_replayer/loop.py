@@ -213,11 +213,9 @@ class WorkflowLoop(WorldRefusal):
 
     def get_task_factory(self) -> None:
         """None: tasks are made by the loop itself."""
-        return None
 
     def get_exception_handler(self) -> None:
         """None: exceptions that nobody can catch are logged."""
-        return None
 
     def default_exception_handler(self, context: dict[str, Any]) -> None:
         """Log it, unless replaying."""

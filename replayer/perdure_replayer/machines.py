@@ -24,10 +24,14 @@ class CommandSink(Protocol):
     """Where machines issue commands: the run."""
 
     @property
-    def loop(self) -> WorkflowLoop: ...
+    def loop(self) -> WorkflowLoop:
+        """The run's loop."""
+        ...
 
     @property
-    def converter(self) -> Converter: ...
+    def converter(self) -> Converter:
+        """The run's converter."""
+        ...
 
     def issue(self, command: Command, machine: "Machine | None") -> None:
         """Add a command to this turn."""

@@ -23,15 +23,14 @@ class Randomness:
         """The generator of this name; the same object each time."""
         found = self._streams.get(name)
         if found is None:
-            found = self._streams[name] = Random(derive_number(self._seed, name))
+            found = self._streams[name] = Random(derive_number(self._seed, name))  # noqa: S311  # not for secrets
         return found
 
     def new_stream(self) -> Random:
         """A generator that nobody else draws from, seeded from the main one."""
         self._children += 1
-        return Random(
-            derive_number(f"{self.stream('random').getrandbits(128):032x}", f"child {self._children}")
-        )
+        seed = f"{self.stream('random').getrandbits(128):032x}"
+        return Random(derive_number(seed, f"child {self._children}"))  # noqa: S311  # not for secrets
 
     def uuid4(self) -> UUID:
         """A random UUID."""
