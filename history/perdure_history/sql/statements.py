@@ -114,10 +114,9 @@ def parameter(name: str) -> BindParameter[Any]:
     return bindparam(name, _TO_BE_GIVEN)
 
 
-def parameters(name: str, size: int, *, width: int = 1) -> BindParameter[Any]:
-    """A list of `size` values, or of tuples of `width`; given one by one, as `<name>_1` and so on, or in order."""
-    one = _TO_BE_GIVEN if width == 1 else (_TO_BE_GIVEN,) * width
-    return bindparam(name, value=[one] * size, expanding=True)
+def parameters(name: str, size: int) -> BindParameter[Any]:
+    """A list of `size` values; given one by one, as `<name>_1` and so on, or in order."""
+    return bindparam(name, value=[_TO_BE_GIVEN] * size, expanding=True)
 
 
 def fetch(statement: Statement, **values: Any) -> Transaction[list[Row]]:

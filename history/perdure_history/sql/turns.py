@@ -12,7 +12,7 @@ A group of plain steps is four statements with BEGIN and COMMIT left out: fence,
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import delete, literal, select, tuple_, update
+from sqlalchemy import BigInteger, Select, Text, and_, column, delete, literal, select, update, values
 
 from perdure_history.endings import closing_rows
 from perdure_history.errors import WorkerDeadError
@@ -44,12 +44,18 @@ FENCE = Statement(
     .with_for_update(read=True, key_share=True),
     writes=False,
 )
-_PLACES = ListStatement(
-    "places",
-    lambda size: select(history.c.run_id, history.c.seq, history.c.type, history.c.hash).where(
-        tuple_(history.c.run_id, history.c.seq).in_(parameters("places", size, width=2))
-    ),
-)
+
+
+def _places(size: int) -> Select[Any]:
+    # A join, not `(run_id, seq) IN (...)`, for which SQLite reads the whole table.
+    pairs = [(parameter(f"run_id_{n}"), parameter(f"seq_{n}")) for n in range(size)]
+    wanted = values(column("run_id", Text), column("seq", BigInteger)).data(pairs).cte("wanted")
+    return select(history.c.run_id, history.c.seq, history.c.type, history.c.hash).join_from(
+        wanted, history, and_(history.c.run_id == wanted.c.run_id, history.c.seq == wanted.c.seq)
+    )
+
+
+_PLACES = ListStatement("places", _places)
 _OWNERS = ListStatement(
     "owners",
     lambda size: (
