@@ -75,10 +75,10 @@ class ActivityMachine(RunFuture[Any]):
             self._raise_cancelled()
             return True
         kind = self.command.options.cancellation_type
-        if kind is not CancellationType.ABANDON and not self.cancel_asked:
+        if kind != CancellationType.ABANDON and not self.cancel_asked:
             self.cancel_asked = True
             self._journal.issue(CancelActivity(self.seq, self.command.name), None)
-        if kind is not CancellationType.WAIT_CANCELLATION_COMPLETED:
+        if kind != CancellationType.WAIT_CANCELLATION_COMPLETED:
             self._raise_cancelled()
         return True
 
@@ -103,6 +103,8 @@ class ActivityMachine(RunFuture[Any]):
         cause = Failure(message="Cancelled", kind=FailureKind.CANCELED)
         failure = self._failure("Activity cancelled", cause, RetryState.CANCEL_REQUESTED, 0)
         self.set_exception(self._journal.converter.from_failure(failure))
+        # Who cancels need not await: that is no error worth asyncio's complaint.
+        self._log_traceback = False
 
     def _failure(self, message: str, cause: Failure, retry_state: RetryState, outcome_seq: int) -> Failure:
         return Failure(

@@ -45,7 +45,7 @@ class JsonConverter:
         return msgspec.json.decode(payload.json, type=hint)
 
     def to_failure(self, error: BaseException) -> Failure:
-        return Failure(message=str(error), type=type(error).__name__, stack_trace=repr(error.__traceback__))
+        return Failure(message=str(error), type=type(error).__name__)
 
     def from_failure(self, failure: Failure) -> BaseException:
         error = AppError(failure.message, failure)
