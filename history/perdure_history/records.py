@@ -99,6 +99,20 @@ class TurnProblem(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     """When a worker tries again, by store time."""
 
 
+_problem_text = msgspec.json.Encoder()
+_problem_decoder = msgspec.json.Decoder(TurnProblem)
+
+
+def encode_problem(problem: TurnProblem) -> str:
+    """The text of the column `problem`."""
+    return _problem_text.encode(problem).decode()
+
+
+def decode_problem(text: str) -> TurnProblem:
+    """The problem that `encode_problem` wrote down."""
+    return _problem_decoder.decode(text)
+
+
 class Message(msgspec.Struct, frozen=True, kw_only=True):
     """Something sent to a run, not yet taken into its history: one row of `perdure_inbox`."""
 

@@ -43,7 +43,9 @@ class Rebuild:
                 previous, run_id, seq, row.turn, row.type, row.actor, row.recorded_at, row.attributes
             )
             if previous != row.hash:
-                raise CorruptHistoryError(run_id, seq, "its hash does not fit its content and the event before it")
+                raise CorruptHistoryError(
+                    run_id, seq, "its hash does not fit its content and the event before it"
+                )
             event = decode_event(row.type, row.attributes, run_id=run_id, seq=seq)
             if row.turn is not None and row.turn != current:
                 complete += last_turn
@@ -65,6 +67,7 @@ class Rebuild:
         for entry in last_turn:
             if entry.turn is None:
                 self.live.note(entry.seq, entry.event)
+        self.live.head_seq = self.head_seq
         return tuple(entry for entry in last_turn if entry.turn is not None)
 
 

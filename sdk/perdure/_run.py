@@ -1,0 +1,47 @@
+"""`perdure.run`: one durable workflow, in one line, with nothing set up before."""
+
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+from perdure.client import Client
+from perdure.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from perdure.definitions import workflow_definition
+from perdure.exceptions import WorkflowAlreadyStartedError
+from perdure.worker import Worker
+
+ReturnType = TypeVar("ReturnType")
+
+
+async def run(
+    workflow: Callable[..., Awaitable[ReturnType]],
+    *args: Any,
+    id: str | None = None,  # noqa: A002  Temporal's name
+    store: str = "perdure.db",
+    activities: Sequence[Callable[..., Any]] = (),
+) -> ReturnType:
+    """Run `workflow` to its end and give back what it returns, however often this process dies on the way.
+
+    Calling it again with the same `id` and `store` goes on where the dead process stopped; once the run has
+    completed, it gives back the recorded result. Other open runs of the same workflow in the store go on as
+    well while this call lasts. `id` None: a new run each time. `store` is an address as for `Client.connect`.
+    `activities` need only list what the workflow calls by name.
+
+    Raises WorkflowFailureError when the run failed, and what `Client.start_workflow` raises.
+    """
+    workflow_id = id or uuid.uuid4().hex
+    async with await Client.connect(store) as client:
+        task_queue = workflow_definition(workflow).name
+        async with Worker(client, task_queue=task_queue, workflows=[workflow], activities=activities):
+            try:
+                handle = await client.start_workflow(
+                    workflow,
+                    *args,
+                    id=workflow_id,
+                    task_queue=task_queue,
+                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                )
+            except WorkflowAlreadyStartedError:
+                handle = client.get_workflow_handle_for(workflow, workflow_id)
+            return await handle.result()

@@ -1,0 +1,119 @@
+"""Waiting for runs to close: one listener and one look-out for all that a client waits for."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from perdure._local import traffic_of
+from perdure_history.ids import RunId
+from perdure_history.events import CLOSING_TYPES
+from perdure_history.records import Change, ChangeKind, EventRow, RunFilter, RunStatus, decode_problem
+from perdure_history.store import Store
+
+_logger = logging.getLogger("perdure.client")
+LOOK_SECONDS = 5.0
+"""How often runs that are waited for are looked at although nothing was heard."""
+
+
+class ClosingWatch:
+    """Waits for closing events of runs in one store, on one event loop.
+
+    In-process news come through `LocalTraffic`; those of other processes as hints, upon which it looks. Runs
+    whose code fails are reported in the log with their traceback, so that nobody waits in silence.
+    """
+
+    def __init__(self, store: Store, namespace: str) -> None:
+        self._store = store
+        self._namespace = namespace
+        self._traffic = traffic_of(store)
+        self._loop = asyncio.get_running_loop()
+        self._waiting: dict[str, asyncio.Future[EventRow]] = {}
+        self._waiters: dict[str, int] = {}
+        self._heard = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._told: set[tuple[str, str, str]] = set()
+
+    async def closing(self, run_id: RunId) -> EventRow:
+        """The event that closed the run, once it is recorded."""
+        future = self._waiting.get(run_id)
+        if future is None:
+            future = self._waiting[run_id] = self._loop.create_future()
+        self._waiters[run_id] = self._waiters.get(run_id, 0) + 1
+        stop = self._traffic.on_close(run_id, self._closed_here)
+        if self._task is None:
+            self._task = self._loop.create_task(self._look_out())
+        try:
+            if not future.done() and (row := await self._closing_row(run_id)) is not None:
+                return row
+            return await asyncio.shield(future)
+        finally:
+            stop()
+            self._leave(run_id)
+
+    def _leave(self, run_id: str) -> None:
+        self._waiters[run_id] -= 1
+        if not self._waiters[run_id]:
+            del self._waiters[run_id], self._waiting[run_id]
+            if not self._waiting and self._task is not None:
+                self._task.cancel()
+                self._task = None
+
+    def _closed_here(self, run_id: str, row: EventRow) -> None:
+        self._loop.call_soon_threadsafe(self._settle, run_id, row)
+
+    def _settle(self, run_id: str, row: EventRow) -> None:
+        future = self._waiting.get(run_id)
+        if future is not None and not future.done():
+            future.set_result(row)
+
+    async def _closing_row(self, run_id: str) -> EventRow | None:
+        row = await self._store.last_event(RunId(run_id))
+        return row if row is not None and row.type in CLOSING_TYPES else None
+
+    # News of others
+
+    def _hear(self, changes: Sequence[Change]) -> None:
+        if any(change.kind is ChangeKind.FOREIGN or self._concerns(change) for change in changes):
+            try:
+                self._loop.call_soon_threadsafe(self._heard.set)
+            except RuntimeError:  # the loop was closed: nobody waits there any more
+                return
+
+    def _concerns(self, change: Change) -> bool:
+        if change.kind is not ChangeKind.CLOSED or change.key not in self._waiting:
+            return False
+        # A worker beside us hands its closing event over itself, just after this.
+        return not any(worker.holds(change.key) for worker in self._traffic.workers)
+
+    async def _look_out(self) -> None:
+        stop = self._store.subscribe(self._hear)
+        try:
+            while True:
+                try:
+                    await asyncio.wait_for(self._heard.wait(), LOOK_SECONDS)
+                except asyncio.TimeoutError:
+                    await self._report_problems()
+                self._heard.clear()
+                for run_id, future in list(self._waiting.items()):
+                    if not future.done() and (row := await self._closing_row(run_id)) is not None:
+                        self._settle(run_id, row)
+        finally:
+            stop()
+
+    async def _report_problems(self) -> None:
+        where = RunFilter(namespace=self._namespace, statuses=(RunStatus.RUNNING,), with_problem=True)
+        for run in (await self._store.list_runs(where, limit=1000)).runs:
+            if run.run_id not in self._waiting or run.problem is None:
+                continue
+            problem = decode_problem(run.problem)
+            key = (run.run_id, problem.kind, problem.message)
+            if key not in self._told:
+                self._told.add(key)
+                _logger.warning(
+                    "run %s of workflow id %r does not move: %s: %s\n%s",
+                    run.run_id,
+                    run.workflow_id,
+                    problem.kind,
+                    problem.message,
+                    problem.traceback,
+                )

@@ -1,0 +1,5 @@
+"""Workers: what runs workflows and activities."""
+
+from perdure.worker._worker import Worker
+
+__all__ = ["Worker"]

@@ -1,0 +1,315 @@
+"""ActivityRunner: makes the attempts of the activities that run with their workflows, in this process.
+
+Owns the slots and the attempts' tasks. An attempt begins only after the event that asks for it is recorded;
+its outcome becomes news of its run, and a failure that is retried becomes a note, behind which the next
+attempt waits. After a crash the log says which attempts were made and when the next is due.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+
+from perdure.activity import ActivityCancellationDetails
+from perdure_history.events import (
+    ActivityTaskAttemptFailed,
+    ActivityTaskCanceled,
+    ActivityTaskCompleted,
+    ActivityTaskFailed,
+    ActivityTaskTimedOut,
+    Event,
+)
+from perdure_history.failures import Failure, FailureKind, RetryState, TimeoutType
+from perdure_history.payloads import Payload
+from perdure_replayer.turn import PendingActivity
+
+from perdure.worker._attempt import Attempt, AttemptState
+from perdure.worker._due import DueQueue
+from perdure.worker._execution import Execution
+from perdure.worker._held_run import HeldRun, News
+from perdure.worker._retries import next_attempt_at
+
+_logger = logging.getLogger("perdure.worker")
+_TIMEOUT_NAMES = {
+    TimeoutType.START_TO_CLOSE: "StartToClose",
+    TimeoutType.SCHEDULE_TO_START: "ScheduleToStart",
+    TimeoutType.SCHEDULE_TO_CLOSE: "ScheduleToClose",
+    TimeoutType.HEARTBEAT: "Heartbeat",
+}
+
+
+class ActivityRunner:
+    """Runs the activities of one worker. Belongs to the worker's event loop."""
+
+    def __init__(
+        self,
+        execution: Execution,
+        due: DueQueue,
+        *,
+        now: Callable[[], int],
+        actor: Callable[[], str],
+        wake: Callable[[HeldRun], None],
+        may_start: Callable[[], bool],
+        slots: int,
+    ) -> None:
+        self._execution = execution
+        self._due = due
+        self._now = now
+        self._actor = actor
+        self._wake = wake
+        self._may_start = may_start
+        self._free_slots = slots
+        self._waiting: deque[tuple[HeldRun, Attempt]] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def take(self, run: HeldRun, pending: PendingActivity) -> None:
+        """Make attempts for a recorded activity from now on, unless that is being done already."""
+        if pending.seq in run.attempts:
+            return
+        attempt = _attempt_of(run, pending)
+        run.attempts[pending.seq] = attempt
+        self._watch_schedule_clocks(run, attempt)
+        if attempt.cancel_requested:
+            self._settle(
+                run, attempt, ActivityTaskCanceled(scheduled_seq=attempt.seq, attempt=attempt.number)
+            )
+        elif attempt.next_at > self._now():
+            self._rest(run, attempt)
+        else:
+            self._queue(run, attempt)
+
+    def take_lost(self, run: HeldRun, pending: PendingActivity, lost_worker: str) -> None:
+        """Record that an attempt may have been lost with a worker, and go on behind that."""
+        now = self._now()
+        failure = Failure(
+            kind=FailureKind.SERVER,
+            message=f"worker {lost_worker} was lost while attempt {pending.attempt} may have been running",
+            type="WorkerLost",
+        )
+        attempt = _attempt_of(run, pending)
+        run.attempts[pending.seq] = attempt
+        self._watch_schedule_clocks(run, attempt)
+        decision = next_attempt_at(
+            attempt.scheduled.retry_policy,
+            failure,
+            attempt=attempt.number,
+            now=now,
+            deadline=attempt.deadline,
+        )
+        if isinstance(decision, RetryState):
+            self._settle(run, attempt, _final_event(attempt, failure, decision))
+            return
+        attempt.state, attempt.next_at = AttemptState.NOTING, now
+        run.add_note(
+            ActivityTaskAttemptFailed(
+                scheduled_seq=attempt.seq,
+                attempt=attempt.number,
+                failure=failure,
+                # At once: that a worker was lost says nothing about the activity.
+                next_attempt_at=now,
+                lost_worker=lost_worker,
+            )
+        )
+
+    def cancel(self, run: HeldRun, seq: int) -> None:
+        """Ask an activity to stop; one that is not running is over at once."""
+        attempt = run.attempts.get(seq)
+        if attempt is None or not attempt.is_open or attempt.cancel_requested:
+            return
+        attempt.cancel_requested = True
+        if attempt.state is AttemptState.RUNNING:
+            self._execution.interrupt(attempt, ActivityCancellationDetails(cancel_requested=True))
+        elif attempt.state is not AttemptState.NOTING:
+            self._settle(run, attempt, ActivityTaskCanceled(scheduled_seq=seq, attempt=attempt.number))
+
+    def resume(self, run: HeldRun, seq: int) -> None:
+        """The failed attempt of this activity is recorded: plan the next one."""
+        attempt = run.attempts.get(seq)
+        if attempt is None or attempt.state is not AttemptState.NOTING:
+            return
+        attempt.number += 1
+        if attempt.cancel_requested:
+            self._settle(run, attempt, ActivityTaskCanceled(scheduled_seq=seq, attempt=attempt.number))
+        else:
+            self._rest(run, attempt)
+
+    def abandon(self, run: HeldRun, why: ActivityCancellationDetails) -> None:
+        """Stop all activities of a run that is no longer held; what they come to is dropped."""
+        for attempt in run.attempts.values():
+            if attempt.state is AttemptState.RUNNING:
+                self._execution.interrupt(attempt, why)
+            attempt.state = AttemptState.OVER
+        run.attempts.clear()
+
+    def announce_shutdown(self) -> None:
+        """Tell running activities that the worker is going down."""
+        self._execution.announce_shutdown()
+
+    async def until_idle(self, timeout: float | None) -> bool:
+        """Wait for the running attempts to end; False when some are still running after `timeout` seconds."""
+        if not self._tasks:
+            return True
+        _, unfinished = await asyncio.wait(self._tasks, timeout=timeout)
+        return not unfinished
+
+    def nudge(self) -> None:
+        """Begin waiting attempts if there are slots: the lease may have been renewed."""
+        while self._waiting and self._free_slots > 0 and self._may_start():
+            run, attempt = self._waiting.popleft()
+            if attempt.state is AttemptState.WAITING:
+                self._begin(run, attempt)
+
+    # One attempt
+
+    def _queue(self, run: HeldRun, attempt: Attempt) -> None:
+        attempt.state = AttemptState.WAITING
+        if self._free_slots > 0 and not self._waiting and self._may_start():
+            self._begin(run, attempt)
+        else:
+            self._waiting.append((run, attempt))
+
+    def _begin(self, run: HeldRun, attempt: Attempt) -> None:
+        self._free_slots -= 1
+        attempt.state = AttemptState.RUNNING
+        attempt.started_at = self._now()
+        attempt.context = None
+        task = asyncio.get_running_loop().create_task(self._make(run, attempt, attempt.number))
+        attempt.task = task
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _make(self, run: HeldRun, attempt: Attempt, number: int) -> None:
+        try:
+            result = await self._execution.run(attempt, run, self._time_out)
+        finally:
+            self._free_slots += 1
+        # The attempt may have timed out meanwhile, and even be running again: then this result is nobody's.
+        if attempt.state is AttemptState.RUNNING and attempt.number == number:
+            if isinstance(result, Payload):
+                self._completed(run, attempt, result)
+            else:
+                self._failed(run, attempt, result)
+        if self._waiting:
+            self.nudge()
+
+    def _completed(self, run: HeldRun, attempt: Attempt, result: Payload) -> None:
+        outcome = ActivityTaskCompleted(
+            scheduled_seq=attempt.seq, result=result, attempt=attempt.number, started_at=attempt.started_at
+        )
+        self._settle(run, attempt, outcome)
+
+    def _failed(self, run: HeldRun, attempt: Attempt, failure: Failure) -> None:
+        number, started_at = attempt.number, attempt.started_at
+        if attempt.cancel_requested and failure.kind is FailureKind.CANCELED:
+            outcome = ActivityTaskCanceled(
+                scheduled_seq=attempt.seq, details=failure.details, attempt=number, started_at=started_at
+            )
+            self._settle(run, attempt, outcome)
+            return
+        if failure.timeout_type is TimeoutType.SCHEDULE_TO_CLOSE:
+            decision: int | RetryState = RetryState.TIMEOUT
+        elif attempt.cancel_requested:
+            decision = RetryState.CANCEL_REQUESTED
+        else:
+            decision = next_attempt_at(
+                attempt.scheduled.retry_policy,
+                failure,
+                attempt=number,
+                now=self._now(),
+                deadline=attempt.deadline,
+            )
+        if isinstance(decision, RetryState):
+            self._settle(run, attempt, _final_event(attempt, failure, decision))
+            return
+        attempt.state = AttemptState.NOTING
+        attempt.next_at, attempt.last_failure = decision, failure
+        run.add_note(
+            ActivityTaskAttemptFailed(
+                scheduled_seq=attempt.seq,
+                attempt=number,
+                failure=failure,
+                next_attempt_at=decision,
+                started_at=started_at,
+            )
+        )
+        self._wake(run)
+
+    def _rest(self, run: HeldRun, attempt: Attempt) -> None:
+        attempt.state = AttemptState.RESTING
+
+        def rested() -> None:
+            if attempt.state is AttemptState.RESTING:
+                self._queue(run, attempt)
+
+        self._due.add(attempt.next_at, rested)
+
+    def _settle(self, run: HeldRun, attempt: Attempt, outcome: Event) -> None:
+        attempt.state = AttemptState.OVER
+        run.attempts.pop(attempt.seq, None)
+        run.add_news(News(outcome, self._actor()))
+        self._wake(run)
+
+    # Clocks that run from the scheduling
+
+    def _watch_schedule_clocks(self, run: HeldRun, attempt: Attempt) -> None:
+        deadline = attempt.deadline
+        if deadline is not None:
+            self._due.add(deadline, lambda: self._time_out(run, attempt, TimeoutType.SCHEDULE_TO_CLOSE))
+        to_start = attempt.scheduled.schedule_to_start_timeout_us
+        if to_start is not None and attempt.number == 1:
+            at = attempt.scheduled_at + to_start
+            self._due.add(at, lambda: self._time_out(run, attempt, TimeoutType.SCHEDULE_TO_START))
+
+    def _time_out(self, run: HeldRun, attempt: Attempt, clock: TimeoutType) -> None:
+        if clock is TimeoutType.SCHEDULE_TO_START and (
+            attempt.number > 1 or attempt.state is not AttemptState.WAITING
+        ):
+            return
+        if attempt.state is AttemptState.RUNNING:
+            self._execution.interrupt(attempt, ActivityCancellationDetails(timed_out=True))
+            self._failed(run, attempt, self._timeout_failure(attempt, clock))
+        elif attempt.state in (AttemptState.WAITING, AttemptState.RESTING):
+            failure = self._timeout_failure(attempt, clock)
+            self._settle(run, attempt, _final_event(attempt, failure, RetryState.TIMEOUT))
+
+    def _timeout_failure(self, attempt: Attempt, clock: TimeoutType) -> Failure:
+        return Failure(
+            kind=FailureKind.TIMEOUT,
+            message=f"activity {_TIMEOUT_NAMES[clock]} timeout",
+            timeout_type=clock,
+            cause=attempt.last_failure,
+            details=attempt.heartbeat_details,
+        )
+
+
+def _final_event(attempt: Attempt, failure: Failure, why: RetryState) -> Event:
+    if failure.kind is FailureKind.TIMEOUT and failure.timeout_type is not None:
+        return ActivityTaskTimedOut(
+            scheduled_seq=attempt.seq,
+            timeout_type=failure.timeout_type,
+            failure=failure,
+            retry_state=why,
+            attempt=attempt.number,
+            started_at=attempt.started_at,
+        )
+    return ActivityTaskFailed(
+        scheduled_seq=attempt.seq,
+        failure=failure,
+        retry_state=why,
+        attempt=attempt.number,
+        started_at=attempt.started_at,
+    )
+
+
+def _attempt_of(run: HeldRun, pending: PendingActivity) -> Attempt:
+    return Attempt(
+        run_id=run.run_id,
+        seq=pending.seq,
+        scheduled=pending.scheduled,
+        scheduled_at=pending.scheduled_at,
+        number=pending.attempt,
+        callee=pending.callee,
+        next_at=pending.next_attempt_at,
+        last_failure=pending.last_failure,
+        cancel_requested=pending.cancel_requested,
+    )

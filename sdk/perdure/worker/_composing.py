@@ -1,0 +1,209 @@
+"""From what waits for a run to one immutable commit: compute the turn, number it, chain it."""
+
+import traceback
+from collections.abc import Sequence
+
+from perdure_history.chain import seal
+from perdure_history.events import (
+    ActivityTaskCanceled,
+    ActivityTaskCompleted,
+    ActivityTaskFailed,
+    ActivityTaskTimedOut,
+    Event,
+    TimerFired,
+    WorkflowExecutionCanceled,
+    WorkflowExecutionCancelRequested,
+    WorkflowExecutionCompleted,
+    WorkflowExecutionFailed,
+    WorkflowExecutionSignaled,
+    WorkflowTaskFailed,
+)
+from perdure_history.failures import Failure
+from perdure_history.ids import RunId
+from perdure_history.limits import check_size
+from perdure_history.records import RunStatus, RunUpdate, TurnCommit, TurnProblem, encode_problem
+from perdure_replayer.errors import TurnFailedError
+from perdure_replayer.turn import LiveRun, Turn
+from perdure.worker._held_run import HeldRun, News, PreparedCommit
+
+_FIRST_BACKOFF_US = 1_000_000
+_LONGEST_BACKOFF_US = 60_000_000
+_STATUS = {
+    WorkflowExecutionCompleted: RunStatus.COMPLETED,
+    WorkflowExecutionFailed: RunStatus.FAILED,
+    WorkflowExecutionCanceled: RunStatus.CANCELED,
+}
+RETRIED_CLOSE = 3
+"""How often a closing turn is computed anew because messages came in before it is closed over them."""
+
+
+def compose(run: HeldRun, live: LiveRun, *, now: int, actor: str) -> PreparedCommit | None:
+    """Take everything that waits for `run` into one commit; None when there is nothing to record.
+
+    Notes come first, then the turn that the news causes. A turn whose code fails is recorded as its inputs
+    and the failure, with the run released until its next try, so that no result is lost.
+    """
+    notes = tuple(run.notes or ())
+    news, taken = _wanted_news(run, live)
+    opened = tuple(entry.event for entry in run.open_inputs)
+    clear_orphaned = _lost_attempts_are_noted(run)
+    run.notes = run.news = run.duplicates = None
+    seq = run.head_seq
+    for note in notes:
+        seq += 1
+        live.note(seq, note)
+    events: list[tuple[Event, int | None, str]] = [(note, None, actor) for note in notes]
+    if not news and not opened:
+        if not events and not taken and not clear_orphaned:
+            return None
+        update = RunUpdate(clear_orphaned=True) if clear_orphaned else None
+        return _prepared(run, events, now, taken=taken, update=update, notes=notes)
+    try:
+        turn = live.advance([*opened, *(item.event for item in news)], now=now, recorded=len(opened))
+        events += _turn_events(turn, news, actor)
+        prepared = _prepared(
+            run,
+            events,
+            turn.time,
+            taken=taken,
+            update=_turn_update(run, turn),
+            news=news,
+            notes=notes,
+            turn=turn,
+        )
+        for row in prepared.commit.rows:
+            check_size(run.run_id, row.type, row.attributes)
+    except Exception as error:  # whatever workflow code and its values do must cost this run only
+        return failed_turn(run, error, now=now, actor=actor, news=news, notes=notes, taken=taken)
+    run.open_inputs = ()
+    return prepared
+
+
+def failed_turn(
+    run: HeldRun,
+    error: Exception,
+    *,
+    now: int,
+    actor: str,
+    news: Sequence[News] = (),
+    notes: Sequence[Event] = (),
+    taken: Sequence[int] = (),
+) -> PreparedCommit:
+    """The commit that sets `run` aside because `error` kept a turn from being computed (or replayed).
+
+    `news` becomes the inputs of the turn, which stays open. The run comes back by itself after a backoff that
+    doubles up to a minute, when a message arrives, or when a worker starts. It is released meanwhile, unless
+    activities of it are running here.
+    """
+    cause = error.error if isinstance(error, TurnFailedError) else error
+    problem = next_problem(run.problem, cause, now)
+    number = run.next_turn_number
+    events: list[tuple[Event, int | None, str]] = [(note, None, actor) for note in notes]
+    events += [(item.event, number, item.actor) for item in news]
+    if news or (run.open_inputs and problem.attempts == 1):
+        failure = Failure(message=problem.message, type=problem.kind, stack_trace=problem.traceback)
+        events.append((WorkflowTaskFailed(failure=failure), None, actor))
+    update = RunUpdate(
+        release=not run.attempts,
+        wake_at=problem.next_at,
+        set_problem=True,
+        problem=encode_problem(problem),
+        clear_orphaned=_lost_attempts_are_noted(run),
+    )
+    prepared = _prepared(
+        run, events, now, taken=taken, update=update, news=tuple(news), notes=tuple(notes), ignore_unread=True
+    )
+    prepared.problem = problem
+    return prepared
+
+
+def release(run: HeldRun, *, wake_at: int | None, now: int) -> PreparedCommit:
+    """The commit that gives `run` up without recording anything."""
+    return _prepared(run, [], now, update=RunUpdate(release=True, wake_at=wake_at))
+
+
+def next_problem(former: TurnProblem | None, error: BaseException, now: int) -> TurnProblem:
+    """The problem to show for `error`, counting up when it is the former one again."""
+    kind, message = type(error).__name__, str(error)
+    repeated = former is not None and (former.kind, former.message) == (kind, message)
+    attempts = former.attempts + 1 if former is not None and repeated else 1
+    backoff = min(_FIRST_BACKOFF_US * 2 ** min(attempts - 1, 30), _LONGEST_BACKOFF_US)
+    return TurnProblem(
+        kind=kind,
+        message=message,
+        traceback="".join(traceback.format_exception(error)),
+        attempts=attempts,
+        first_at=former.first_at if former is not None and repeated else now,
+        next_at=now + backoff,
+    )
+
+
+def _wanted_news(run: HeldRun, live: LiveRun) -> tuple[tuple[News, ...], tuple[int, ...]]:
+    """What of the run's news is still news, and every inbox row that this commit consumes."""
+    taken = list(run.duplicates or ())
+    wanted: list[News] = []
+    for item in run.news or ():
+        if item.inbox_id is not None:
+            taken.append(item.inbox_id)
+        if _is_news(item.event, live):
+            wanted.append(item)
+    return tuple(wanted), tuple(taken)
+
+
+def _is_news(event: Event, live: LiveRun) -> bool:
+    match event:
+        case TimerFired():
+            return event.timer_seq in live.timers
+        case ActivityTaskCompleted() | ActivityTaskFailed() | ActivityTaskTimedOut() | ActivityTaskCanceled():
+            return event.scheduled_seq in live.activities
+        case WorkflowExecutionSignaled() | WorkflowExecutionCancelRequested():
+            return event.request_id not in live.request_ids
+        case _:
+            return True
+
+
+def _turn_events(turn: Turn, news: Sequence[News], actor: str) -> list[tuple[Event, int | None, str]]:
+    rows: list[tuple[Event, int | None, str]] = [(item.event, turn.number, item.actor) for item in news]
+    # What the turn itself adds to its inputs, so that an open turn without any other row counts as computed.
+    rows += [(event, turn.number, actor) for event in turn.inputs[len(news) :]]
+    rows += [(event, turn.number, actor) for event in turn.outputs]
+    return rows
+
+
+def _turn_update(run: HeldRun, turn: Turn) -> RunUpdate | None:
+    status = _STATUS[type(turn.outputs[-1])] if turn.closes_run else None
+    mended = run.problem is not None
+    noted = _lost_attempts_are_noted(run)
+    if status is None and not mended and not noted:
+        return None
+    return RunUpdate(status=status, set_problem=mended, clear_orphaned=noted)
+
+
+def _lost_attempts_are_noted(run: HeldRun) -> bool:
+    return run.orphaned_by is not None and run.live is not None
+
+
+def _prepared(
+    run: HeldRun,
+    events: Sequence[tuple[Event, int | None, str]],
+    recorded_at: int,
+    *,
+    taken: tuple[int, ...] | Sequence[int] = (),
+    update: RunUpdate | None = None,
+    news: tuple[News, ...] = (),
+    notes: tuple[Event, ...] = (),
+    turn: Turn | None = None,
+    ignore_unread: bool = False,
+) -> PreparedCommit:
+    rows = seal(run.run_id, events, prev_seq=run.head_seq, prev_hash=run.head_hash, recorded_at=recorded_at)
+    commit = TurnCommit(
+        run_id=RunId(run.run_id),
+        prev_seq=run.head_seq,
+        prev_hash=run.head_hash,
+        rows=rows,
+        taken=tuple(taken),
+        update=update,
+        ignore_unread=ignore_unread or run.unread_refusals >= RETRIED_CLOSE,
+    )
+    drops = update is not None and (update.release or update.status is not None)
+    return PreparedCommit(run, commit, news, notes, turn, drops_run=drops)

@@ -1,0 +1,40 @@
+"""Brings a held run into memory: read its history in pages, replay it, find the turn that was left open."""
+
+import asyncio
+
+from perdure_history.ids import RunId
+from perdure_history.store import RunStore
+from perdure_replayer.definition import Converter
+from perdure_replayer.rebuild import Rebuild
+from perdure_replayer.turn import LiveRun
+
+from perdure.worker._held_run import HeldRun
+
+PAGE = 2_000
+"""Events read and replayed before the event loop gets to do something else."""
+
+
+async def load(run: HeldRun, store: RunStore, converter: Converter) -> None:
+    """Set `run.live` and the head from the stored history.
+
+    Raises CorruptHistoryError, NonDeterminismError, and what workflow code raises on replay; `run` is then
+    as it was, except for its head, which is that of the history.
+    """
+    live = LiveRun(run.run_id, run.definition, converter)
+    rebuild = Rebuild(live)
+    try:
+        while True:
+            rows = await store.read_history(RunId(run.run_id), after_seq=rebuild.head_seq, limit=PAGE)
+            if rows:
+                run.head_seq, run.head_hash = rows[-1].seq, rows[-1].hash
+            rebuild.feed(rows)
+            if len(rows) < PAGE:
+                break
+            await asyncio.sleep(0)
+        open_inputs = rebuild.finish()
+    except BaseException:
+        live.evict()
+        raise
+    run.live = live
+    run.open_inputs = open_inputs
+    run.turn_number = live.turn_number

@@ -1,0 +1,69 @@
+"""ThreadCall: a synchronous activity on a thread, which can be asked to stop by an exception thrown into it."""
+
+import ctypes
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from perdure.exceptions import CancelledError
+
+
+class ThreadCall:
+    """One call of a function on whatever thread runs it.
+
+    `interrupt` may come from any thread at any time: before the call it does nothing, after it nothing, and
+    within `shield` it waits until the shield ends. An exception thrown into a thread arrives when the thread
+    next runs Python code, so a call that blocks in C is not woken.
+    """
+
+    def __init__(self, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
+        self._function = function
+        self._arguments = arguments
+        self._lock = threading.Lock()
+        self._thread: int | None = None
+        self._shields = 0
+        self._interrupted = False
+
+    def __call__(self) -> Any:
+        """Run the function on this thread and give back what it returns."""
+        with self._lock:
+            self._thread = threading.get_ident()
+        try:
+            return self._function(*self._arguments)
+        finally:
+            with self._lock:
+                thread, self._thread = self._thread, None
+                if self._interrupted and thread is not None:
+                    # Whatever was thrown and has not arrived must not hit the thread's next job.
+                    _throw(thread, None)
+
+    def interrupt(self) -> None:
+        """Throw CancelledError into the running function, once."""
+        with self._lock:
+            if self._interrupted:
+                return
+            self._interrupted = True
+            if self._thread is not None and not self._shields:
+                _throw(self._thread, CancelledError)
+
+    @contextmanager
+    def shield(self) -> Iterator[None]:
+        """Hold interruptions back while the block runs; one that came meanwhile is raised at its end."""
+        with self._lock:
+            before = self._interrupted
+            self._shields += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._shields -= 1
+                late = self._interrupted and not before and not self._shields
+        if late:
+            raise CancelledError("Cancelled")
+
+
+def _throw(thread: int, error: type[BaseException] | None) -> None:
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(thread), None if error is None else ctypes.py_object(error)
+    )

@@ -1,0 +1,271 @@
+"""TurnLoop: ready runs -> turns -> one shared commit -> what the commit set free.
+
+Owns the queue of ready runs and the one commit that is on its way. While a commit is in flight, turns that
+become ready are computed and gather for the next one (group commit). Nothing that a turn asked for happens
+before its commit returned. After a crash nothing of this is needed: the log says it all.
+
+    news/note --> ready --compose--> gathering --commit_turns--> COMMITTED --> activities, timers, waiters
+                    ^                                            STALE, UNREAD --> load the run again
+                    |___________________ more news ____________________|
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from perdure_history.errors import StoreUnavailableError, WorkerDeadError
+from perdure_history.events import (
+    ActivityTaskCancelRequested,
+    ActivityTaskScheduled,
+    TimerCanceled,
+    TimerStarted,
+)
+from perdure_history.records import EventRow, TurnProblem, Verdict
+from perdure_history.store import Store
+from perdure.worker._composing import compose, failed_turn, release
+from perdure.worker._held_run import HeldRun, PreparedCommit
+
+_logger = logging.getLogger("perdure.worker")
+
+TURNS_A_PASS = 200
+"""Turns computed before the event loop gets to do something else."""
+MEMBERS_A_COMMIT = 2_000
+_RETRY_SECONDS = (0.01, 0.05, 0.2, 1.0)
+
+
+class Consequences(Protocol):
+    """What a worker does once something is recorded. All are called on the worker's event loop."""
+
+    def activity_scheduled(self, run: HeldRun, seq: int) -> None:
+        """An activity is to be run; `run.live.activities[seq]` describes it."""
+
+    def activity_cancel_requested(self, run: HeldRun, seq: int) -> None:
+        """The activity with this scheduled seq is to be asked to stop."""
+
+    def attempt_noted(self, run: HeldRun, seq: int) -> None:
+        """A failed attempt of this activity is recorded; the next one may be planned."""
+
+    def timer_started(self, run: HeldRun, seq: int, fire_at: int) -> None:
+        """A timer is to be watched."""
+
+    def timer_canceled(self, run: HeldRun, seq: int) -> None:
+        """A timer is no longer to be watched."""
+
+    def run_gone(self, run: HeldRun, closing: EventRow | None) -> None:
+        """The run is no longer held: it closed with `closing`, or was released (None)."""
+
+    def run_settled(self, run: HeldRun) -> None:
+        """The run's commit landed and nothing more waits for it now."""
+
+    def run_lost(self, run: HeldRun, verdict: Verdict) -> None:
+        """The run's commit did not land: what it holds in memory is worthless and its news was given back."""
+
+    def turn_failed(self, run: HeldRun, problem: TurnProblem) -> None:
+        """The run's code failed and that is recorded; the run is still held, for its running activities."""
+
+    def needs_loading(self, run: HeldRun) -> None:
+        """The run has work and is not in memory."""
+
+    def worker_died(self) -> None:
+        """The store says that this incarnation is dead."""
+
+
+class TurnLoop:
+    """Computes and commits the turns of one worker."""
+
+    def __init__(
+        self,
+        store: Store,
+        consequences: Consequences,
+        *,
+        incarnation: Callable[[], str],
+        actor: Callable[[], str],
+    ) -> None:
+        self._store = store
+        self._consequences = consequences
+        self._incarnation = incarnation
+        self._actor = actor
+        self._ready: deque[HeldRun] = deque()
+        self._gathering: list[PreparedCommit] = []
+        self._committing: asyncio.Task[None] | None = None
+        self._pump_is_due = False
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+        self._settled = asyncio.Event()
+
+    def wake(self, run: HeldRun) -> None:
+        """Have `run` computed soon; it has news, notes or duplicates. Harmless when it is queued already."""
+        if run.queued or run.in_flight is not None or run.loading or run.gone:
+            return
+        run.queued = True
+        self._ready.append(run)
+        self._plan_pump()
+
+    def release(self, run: HeldRun, *, wake_at: int | None) -> None:
+        """Give an idle run up."""
+        self._submit(release(run, wake_at=wake_at, now=self._store.now()))
+
+    def set_aside(self, run: HeldRun, error: Exception) -> None:
+        """Release a run that could not be loaded, with the reason, until its next try."""
+        self._submit(failed_turn(run, error, now=self._store.now(), actor=self._actor()))
+
+    async def until_settled(self, run: HeldRun) -> None:
+        """Return when no commit of `run` is on its way: then what it holds in memory is what is recorded."""
+        while run.in_flight is not None:
+            await self._settled.wait()
+
+    async def until_quiet(self) -> None:
+        """Return when no run is ready and no commit is gathering or on its way."""
+        await self._quiet.wait()
+
+    def forget_everything(self) -> None:
+        """Drop what is ready and gathering: the worker is dead or stopped."""
+        for run in self._ready:
+            run.queued = False
+        self._ready.clear()
+        self._gathering.clear()
+        self._note_quiet()
+
+    # Computing
+
+    def _plan_pump(self) -> None:
+        self._quiet.clear()
+        if not self._pump_is_due:
+            self._pump_is_due = True
+            asyncio.get_running_loop().call_soon(self._pump)
+
+    def _pump(self) -> None:
+        self._pump_is_due = False
+        now, actor = self._store.now(), self._actor()
+        for _ in range(min(len(self._ready), TURNS_A_PASS)):
+            run = self._ready.popleft()
+            run.queued = False
+            if run.gone:
+                continue
+            if run.live is None:
+                self._consequences.needs_loading(run)
+                continue
+            prepared = compose(run, run.live, now=now, actor=actor)
+            if prepared is None:
+                run.turn_number = run.live.turn_number
+                self._consequences.run_settled(run)
+            else:
+                run.in_flight = prepared
+                self._gathering.append(prepared)
+        self._flush()
+        if self._ready:
+            self._plan_pump()
+        self._note_quiet()
+
+    def _submit(self, prepared: PreparedCommit) -> None:
+        prepared.run.in_flight = prepared
+        self._gathering.append(prepared)
+        self._plan_pump()
+
+    # Committing
+
+    def _flush(self) -> None:
+        if self._committing is None and self._gathering:
+            batch = self._gathering[:MEMBERS_A_COMMIT]
+            del self._gathering[:MEMBERS_A_COMMIT]
+            self._committing = asyncio.get_running_loop().create_task(self._commit(batch))
+
+    async def _commit(self, batch: Sequence[PreparedCommit]) -> None:
+        try:
+            verdicts = await self._verdicts(batch)
+        except WorkerDeadError:
+            self._committing = None
+            self._consequences.worker_died()
+            return
+        self._committing = None
+        for prepared, verdict in zip(batch, verdicts, strict=True):
+            self._settle(prepared, verdict)
+        self._settled.set()
+        self._settled = asyncio.Event()
+        if not self._pump_is_due:
+            self._pump()
+
+    async def _verdicts(self, batch: Sequence[PreparedCommit]) -> list[Verdict]:
+        """The store's verdicts, asked for with the same bytes until it answers."""
+        commits = [prepared.commit for prepared in batch]
+        tries = 0
+        while True:
+            try:
+                return await self._store.commit_turns(self._incarnation(), commits)
+            except StoreUnavailableError as error:
+                pause = _RETRY_SECONDS[min(tries, len(_RETRY_SECONDS) - 1)]
+                if tries in (0, 10) or tries % 60 == 0:
+                    _logger.warning("a commit of %d runs waits: %s", len(commits), error)
+                tries += 1
+                await asyncio.sleep(pause)
+
+    def _settle(self, prepared: PreparedCommit, verdict: Verdict) -> None:
+        run = prepared.run
+        run.in_flight = None
+        if run.gone:
+            return
+        if verdict is not Verdict.COMMITTED:
+            self._give_back(prepared, verdict)
+            return
+        commit = prepared.commit
+        if commit.taken and run.seen is not None:
+            run.seen.difference_update(commit.taken)
+        if prepared.drops_run:
+            closed = commit.update is not None and commit.update.status is not None
+            run.gone = True
+            self._consequences.run_gone(run, commit.rows[-1] if closed else None)
+            return
+        if commit.rows:
+            run.head_seq, run.head_hash = commit.rows[-1].seq, commit.rows[-1].hash
+        if commit.update is not None:
+            run.problem = prepared.problem
+            run.orphaned_by = None if commit.update.clear_orphaned else run.orphaned_by
+        self._follow(run, prepared)
+        if prepared.problem is not None:
+            self._consequences.turn_failed(run, prepared.problem)
+            return
+        if run.has_work:
+            self.wake(run)
+        else:
+            self._consequences.run_settled(run)
+
+    def _follow(self, run: HeldRun, prepared: PreparedCommit) -> None:
+        for note in prepared.notes:
+            seq = getattr(note, "scheduled_seq", None)
+            if seq is not None:
+                self._consequences.attempt_noted(run, seq)
+        turn = prepared.turn
+        if turn is None:
+            return
+        run.turn_number = turn.number
+        run.unread_refusals = 0
+        seq = run.head_seq - len(turn.outputs)
+        for output in turn.outputs:
+            seq += 1
+            match output:
+                case ActivityTaskScheduled():
+                    self._consequences.activity_scheduled(run, seq)
+                case TimerStarted():
+                    self._consequences.timer_started(run, seq, output.fire_at)
+                case TimerCanceled():
+                    self._consequences.timer_canceled(run, output.timer_seq)
+                case ActivityTaskCancelRequested():
+                    self._consequences.activity_cancel_requested(run, output.scheduled_seq)
+                case _:
+                    pass
+
+    def _give_back(self, prepared: PreparedCommit, verdict: Verdict) -> None:
+        run = prepared.run
+        # Messages are in the inbox still and are read again; what this worker found out is nowhere else.
+        found_out = [item for item in (*prepared.news, *(run.news or ())) if item.inbox_id is None]
+        run.news, run.duplicates, run.seen = found_out or None, None, None
+        run.notes = [*prepared.notes, *(run.notes or ())] or None
+        if verdict is Verdict.UNREAD:
+            run.unread_refusals += 1
+        self._consequences.run_lost(run, verdict)
+
+    def _note_quiet(self) -> None:
+        if not self._ready and not self._gathering and self._committing is None and not self._pump_is_due:
+            self._quiet.set()
