@@ -31,7 +31,7 @@ async def open_sqlite(
 
     Raises StoreUnavailableError, ForeignDatabaseError, NewerSchemaError, ForkedStoreError.
     """
-    real = os.path.realpath(path)
+    real = os.path.realpath(path)  # noqa: ASYNC240  # no network: the file is local
     url = f"sqlite:///{real}"
     file = FILES.take(real, url, _DIALECT, clock=clock, faults=faults, patience_seconds=patience_seconds)
     try:

@@ -149,7 +149,7 @@ class Committer:
             with self.between_transactions:
                 writer = Writer(self.path, self._dialect, faults=self._faults)
                 self._open(writer)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  # whoever opens the store gets it
             if writer is not None:
                 writer.close(until=soon(0))
             self.opened.set_exception(error)
@@ -248,7 +248,7 @@ class Committer:
         while True:
             try:
                 return writer.commit(group, until=until)
-            except Exception as caught:
+            except Exception as caught:  # noqa: BLE001  # each error is somebody's answer
                 error: Exception = caught
             unknown = isinstance(error, UnknownCommitError)
             trouble = self._trouble(error)
@@ -272,7 +272,7 @@ class Committer:
 
     def _pause(self, seconds: float) -> None:
         # Jitter keeps processes that collided from colliding again.
-        time.sleep(seconds * (0.5 + random.random()))
+        time.sleep(seconds * (0.5 + random.random()))  # noqa: S311  # no secret
 
     def _trouble(self, error: BaseException) -> Trouble:
         if isinstance(error, WriterBusyError):

@@ -11,6 +11,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 from perdure_history.errors import ForkedStoreError, StoreUnavailableError
 from perdure_history.sql.committer import Committer
@@ -155,19 +156,20 @@ def _create(path: str, url: str) -> FileKey:
         pass
     except OSError as error:
         raise StoreUnavailableError(url, _why(path, error)) from error
-    if not os.path.isfile(path):
+    file = Path(path)
+    if not file.is_file():
         raise StoreUnavailableError(url, f"{path} is not a file")
     if not os.access(path, os.R_OK | os.W_OK):
         raise StoreUnavailableError(url, f"{path} cannot be read and written by this user")
-    facts = os.stat(path)
+    facts = file.stat()
     return facts.st_dev, facts.st_ino
 
 
 def _why(path: str, error: OSError) -> str:
-    directory = os.path.dirname(path)
+    directory = Path(path).parent
     if isinstance(error, IsADirectoryError):
         return f"{path} is a directory"
-    if not os.path.isdir(directory):
+    if not directory.is_dir():
         return f"the directory {directory} does not exist; create it, or correct the path"
     return f"{path} cannot be created: {error.strerror}"
 

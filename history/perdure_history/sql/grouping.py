@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from perdure_history.records import TurnCommit
 from perdure_history.sql.turns import commit_turns
@@ -92,13 +92,7 @@ def deliver(answered: Iterable[tuple[Member, Reply]]) -> None:
     """Give every caller its answer, with one wake-up for each event loop."""
     by_loop: dict[asyncio.AbstractEventLoop, _Settled] = {}
     for member, reply in answered:
-        start = 0
-        for operation in member.operations:
-            value = reply.value
-            if operation.batch is not None and isinstance(value, list) and not member.is_single:
-                end = start + len(operation.batch.members)
-                value = value[start:end]
-                start = end
+        for operation, value in zip(member.operations, _shares(member, reply), strict=True):
             by_loop.setdefault(operation.loop, []).append((operation.future, value, reply.error))
     for loop, settled in by_loop.items():
         try:
@@ -106,6 +100,20 @@ def deliver(answered: Iterable[tuple[Member, Reply]]) -> None:
         except RuntimeError:
             # The loop was closed while its operation was under way: nobody waits any more.
             continue
+
+
+def _shares(member: Member, reply: Reply) -> list[Any]:
+    """What of the reply belongs to each operation: merged turns were answered in one list."""
+    if member.is_single or reply.error is not None:
+        return [reply.value] * len(member.operations)
+    verdicts = cast(list[Any], reply.value)
+    shares: list[Any] = []
+    start = 0
+    for operation in member.operations:
+        end = start + (len(operation.batch.members) if operation.batch is not None else 0)
+        shares.append(verdicts[start:end])
+        start = end
+    return shares
 
 
 def _settle(settled: _Settled) -> None:

@@ -17,12 +17,13 @@ import re
 import threading
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 
 from perdure_history.records import HeldLock, WorkerRecord
 from perdure_history.sql.sidecar import LOCKS_WORK, sidecar_of, try_lock
 
-_BOOT_ID = "/proc/sys/kernel/random/boot_id"
-_MOUNTS = "/proc/self/mountinfo"
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_MOUNTS = Path("/proc/self/mountinfo")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _SHARED_FILE_SYSTEMS = (
     "nfs",
@@ -44,7 +45,7 @@ class WorkerLocks:
 
     def __init__(self, path: str) -> None:
         self._directory = sidecar_of(path)
-        self._believable = LOCKS_WORK and not is_shared(file_system_of(os.path.dirname(path)))
+        self._believable = LOCKS_WORK and not is_shared(file_system_of(Path(path).parent))
         self._guard = threading.Lock()
         self._held: dict[str, tuple[int, HeldLock]] = {}
 
@@ -59,12 +60,12 @@ class WorkerLocks:
                 return known[1]
             if not self._believable:
                 return HeldLock()
-            path = os.path.join(self._directory, _file_name(incarnation))
+            path = self._directory / _file_name(incarnation)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             if not try_lock(descriptor):
                 os.close(descriptor)
                 return HeldLock()
-            held = HeldLock(path=path, inode=os.fstat(descriptor).st_ino, boot_id=boot_id())
+            held = HeldLock(path=str(path), inode=os.fstat(descriptor).st_ino, boot_id=boot_id())
             self._held[incarnation] = descriptor, held
             return held
 
@@ -74,7 +75,7 @@ class WorkerLocks:
             known = self._held.pop(incarnation, None)
         if known is not None:
             with contextlib.suppress(OSError):
-                os.unlink(known[1].path)
+                Path(known[1].path).unlink()
             os.close(known[0])
 
     def release_all(self) -> None:
@@ -86,7 +87,7 @@ class WorkerLocks:
         """Remove the file of a worker that was buried, unless it is one of this process."""
         if worker.lock_file and worker.incarnation not in self._held:
             with contextlib.suppress(OSError):
-                os.unlink(self._place_of(worker))
+                self._place_of(worker).unlink()
 
     def proven_dead(self, workers: Sequence[WorkerRecord]) -> list[str]:
         """Incarnations of those whose process is certainly dead."""
@@ -105,12 +106,12 @@ class WorkerLocks:
             return False
         return _lock_is_free(self._place_of(worker), worker.lock_inode)
 
-    def _place_of(self, worker: WorkerRecord) -> str:
+    def _place_of(self, worker: WorkerRecord) -> Path:
         # The directory may be mounted elsewhere for the worker that wrote the row.
-        return os.path.join(self._directory, os.path.basename(worker.lock_file))
+        return self._directory / Path(worker.lock_file).name
 
 
-def _lock_is_free(path: str, inode: int) -> bool:
+def _lock_is_free(path: Path, inode: int) -> bool:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0))
     except OSError:
@@ -133,22 +134,21 @@ def _file_name(incarnation: str) -> str:
 def boot_id() -> str:
     """Names the machine's current boot; empty where the system does not say."""
     try:
-        with open(_BOOT_ID, encoding="ascii") as file:
-            return file.read().strip()
+        return _BOOT_ID.read_text(encoding="ascii").strip()
     except OSError:
         return ""
 
 
-def file_system_of(directory: str) -> str:
+def file_system_of(directory: Path) -> str:
     """Type of the file system that holds `directory`; empty where the system does not say."""
-    directory = os.path.realpath(directory or ".")
+    place = str(directory.resolve())
     best, kind = "", ""
     try:
-        with open(_MOUNTS, encoding="utf-8", errors="surrogateescape") as file:
+        with _MOUNTS.open(encoding="utf-8", errors="surrogateescape") as file:
             for line in file:
                 before, _, after = line.partition(" - ")
                 point = before.split()[4].encode().decode("unicode_escape")
-                inside = directory == point or directory.startswith(point.rstrip("/") + "/")
+                inside = place == point or place.startswith(point.rstrip("/") + "/")
                 if inside and len(point) >= len(best):
                     best, kind = point, after.split()[0]
     except (OSError, IndexError, UnicodeDecodeError):

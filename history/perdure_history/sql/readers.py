@@ -92,4 +92,4 @@ async def _to_its_end(reading: asyncio.Future[Any]) -> Any:
 
 def _stop(opening: asyncio.Future[aiosqlite.Connection]) -> None:
     if opening.done() and not opening.cancelled() and opening.exception() is None:
-        opening.result().stop()
+        opening.result().stop()  # pyright: ignore[reportUnknownMemberType]  # aiosqlite says Future of nothing

@@ -8,12 +8,9 @@ Some tables and columns serve capabilities that come later (forks, schedules, up
 workers, large payloads): they are in the first migration so that old databases need none of their own.
 """
 
-from typing import Any
-
 from sqlalchemy import (
     BigInteger,
     Column,
-    ColumnElement,
     Index,
     Integer,
     LargeBinary,
@@ -52,9 +49,10 @@ def _hash(name: str, *, nullable: bool = False) -> Column[bytes]:
     return Column(name, LargeBinary(HASH_BYTES), nullable=nullable)
 
 
-def _where(condition: ColumnElement[Any]) -> dict[str, ColumnElement[Any]]:
-    """Keep rows that no poll looks for out of an index, where the database can."""
-    return {"sqlite_where": condition, "postgresql_where": condition}
+def _index_where_set(name: str, *columns: str, present: str) -> Index:
+    """An index without the rows that no poll looks for, where the database can leave them out."""
+    is_set = column(present).is_not(None)
+    return Index(name, *columns, sqlite_where=is_set, postgresql_where=is_set)
 
 
 # A rowid table with a unique index, not one keyed by (run_id, seq): a group commit over many runs then writes
@@ -109,9 +107,9 @@ runs = Table(
     UniqueConstraint("namespace", "workflow_id", "nth", name="perdure_runs_nth"),
     Index("perdure_runs_request", "namespace", "workflow_id", "request_id"),
     Index("perdure_runs_listing", "namespace", "started_at", "run_id"),
-    Index("perdure_runs_due", "namespace", "task_queue", "wake_at", **_where(column("wake_at").is_not(None))),
-    Index("perdure_runs_owner", "owner", **_where(column("owner").is_not(None))),
-    Index("perdure_runs_problem", "run_id", **_where(column("problem").is_not(None))),
+    _index_where_set("perdure_runs_due", "namespace", "task_queue", "wake_at", present="wake_at"),
+    _index_where_set("perdure_runs_owner", "owner", present="owner"),
+    _index_where_set("perdure_runs_problem", "run_id", present="problem"),
 )
 
 # Ids are never reused (AUTOINCREMENT): a commit that is repeated names the messages it took by their ids.

@@ -15,6 +15,7 @@ import errno
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 try:
     import fcntl
@@ -33,9 +34,9 @@ class WriterBusyError(Exception):
     """Another process kept the writer lock for too long."""
 
 
-def sidecar_of(path: str) -> str:
+def sidecar_of(path: str) -> Path:
     """The directory beside the database at `path`."""
-    return f"{path}-perdure"
+    return Path(f"{path}-perdure")
 
 
 def try_lock(descriptor: int) -> bool:
@@ -59,12 +60,10 @@ class WriterLock:
     writers would keep a checkpoint waiting for ever. When a process dies, the kernel frees its lock.
     """
 
-    def __init__(self, directory: str, *, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, directory: Path, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self._sleep = sleep
-        os.makedirs(directory, mode=0o700, exist_ok=True)
-        self._descriptor = os.open(
-            os.path.join(directory, "writer.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-        )
+        directory.mkdir(mode=0o700, exist_ok=True)
+        self._descriptor = os.open(directory / "writer.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def acquire(self, *, until: float) -> None:
         """Wait for the turn until `until` (time.monotonic). Raises WriterBusyError.

@@ -85,9 +85,11 @@ class SqliteDialect:
 
     @property
     def compiler(self) -> CompilerDialect:
+        """With question marks for parameters."""
         return self._compiler
 
     def classify(self, error: BaseException) -> Trouble:
+        """Judge by SQLite's result code."""
         if not isinstance(error, sqlite3.Error):
             return Trouble.BAD_VALUE
         code: int | None = getattr(error, "sqlite_errorcode", None)
@@ -99,7 +101,9 @@ class SqliteDialect:
         return Trouble.BAD_VALUE
 
     def guards(self) -> Sequence[str]:
+        """Three triggers."""
         return _GUARDS
 
     def views(self) -> Sequence[str]:
+        """The audit view."""
         return (_AUDIT,)

@@ -102,7 +102,7 @@ class Answer(NamedTuple):
     """What came back: the rows of a query, the number of rows that a write touched."""
 
     rows: list[Any]
-    count: int
+    touched: int
 
 
 Transaction = Generator[Ask, Answer, T]
@@ -125,26 +125,15 @@ def fetch(statement: Statement, **values: Any) -> Transaction[list[Row]]:
     return answer.rows
 
 
-def fetch_list(
-    statement: ListStatement, elements: Sequence[Any], /, *, before: Sequence[Any] = ()
-) -> Transaction[list[Row]]:
-    """All rows of a query over a list, `before` being the parameters that stand in front of it.
-
-    Elements are values, or tuples of values. The order of the rows is not that of the elements.
-    """
+def fetch_list(statement: ListStatement, elements: Sequence[tuple[Any, ...]]) -> Transaction[list[Row]]:
+    """All rows of a query over a list of tuples. The order of the rows is not that of the elements."""
     rows: list[Row] = []
     for start in range(0, len(elements), ListStatement.MAX):
         part = elements[start : start + ListStatement.MAX]
         sized, size = statement.sized(len(part))
-        flat: list[Any] = [*before]
-        for element in part:
-            if isinstance(element, tuple):
-                flat.extend(element)
-            else:
-                flat.append(element)
-        width = len(part[-1]) if isinstance(part[-1], tuple) else 1
-        flat.extend(flat[-width:] * (size - len(part)))
-        answer = yield Ask(sized, flat)
+        values = [value for element in part for value in element]
+        values.extend(part[-1] * (size - len(part)))
+        answer = yield Ask(sized, values)
         rows.extend(answer.rows)
     return rows
 
@@ -152,7 +141,7 @@ def fetch_list(
 def execute(statement: Statement, **values: Any) -> Transaction[int]:
     """Run a write; gives the number of rows it touched. Any: values of any column."""
     answer = yield Ask(statement, values)
-    return answer.count
+    return answer.touched
 
 
 def execute_many(statement: Statement, rows: Sequence[Sequence[Any]]) -> Transaction[None]:

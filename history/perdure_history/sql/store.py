@@ -67,18 +67,22 @@ class SqlStore:
 
     @property
     def url(self) -> str:
+        """The address of the file."""
         return self._url
 
     def now(self) -> int:
+        """This machine's wall clock."""
         return self._clock()
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Tell `listener` on the committer's thread, of other processes' commits too."""
         self._check_open()
         stop = self._committer.subscribe(listener)
         self._unsubscribe.append(stop)
         return stop
 
     async def close(self) -> None:
+        """Give the connections back; the last store of the process on a file also closes the file."""
         if self._closed:
             return
         if self._pid != os.getpid():
@@ -93,18 +97,22 @@ class SqlStore:
     # Clients
 
     async def start_run(self, start: StartRun) -> StartOutcome:
+        """Group the start with what else waits; see RunStore."""
         check_start(start)
         return cast(StartOutcome, await self._write(lambda changes: runs.start_run(start, changes)))
 
     async def send_message(self, message: SendMessage) -> RunId:
+        """Put the message into the inbox table; see RunStore."""
         check_message(message)
         return cast(RunId, await self._write(lambda changes: runs.send_message(message, changes)))
 
     async def terminate_run(self, request: TerminateRun) -> RunId:
+        """End the run in one transaction; see RunStore."""
         check_termination(request)
         return cast(RunId, await self._write(lambda changes: runs.terminate_run(request, changes)))
 
     async def find_run(self, namespace: str, workflow_id: str, run_id: RunId | None = None) -> RunRecord:
+        """Read one row."""
         check_target(namespace, workflow_id, run_id)
         values = {"namespace": namespace, "workflow_id": workflow_id}
         if run_id is None:
@@ -116,22 +124,26 @@ class SqlStore:
         return run_record(found[0])
 
     async def list_runs(self, where: RunFilter, *, limit: int = 100, cursor: str | None = None) -> RunPage:
+        """Read one page and one row more."""
         check_filter(where)
         found = await self._read(*queries.list_runs(where, limit=limit, cursor=cursor))
         page = [run_record(row) for row in found[:limit]]
         return RunPage(tuple(page), cursor_after(page[-1]) if len(found) > len(page) > 0 else None)
 
     async def count_runs(self, where: RunFilter) -> dict[str, int]:
+        """Count in the database."""
         check_filter(where)
         return {row[0]: row[1] for row in await self._read(*queries.count_runs(where))}
 
     async def read_history(
         self, run_id: RunId, *, after_seq: int = 0, limit: int | None = None
     ) -> list[EventRow]:
+        """Read by the key (run id, seq)."""
         check_text("run id", run_id)
         return [event_row(row) for row in await self._read(*queries.history_of(run_id, after_seq, limit))]
 
     async def last_event(self, run_id: RunId) -> EventRow | None:
+        """Read the row with the greatest seq."""
         check_text("run id", run_id)
         found = await self._read(runs.HEAD, {"run_id": run_id})
         return event_row(found[0]) if found else None
@@ -139,25 +151,31 @@ class SqlStore:
     # Workers
 
     async def hold_lock(self, incarnation: str) -> HeldLock:
+        """Lock a file beside the database; see `liveness`."""
         self._check_open()
         return self._file.locks.hold(incarnation)
 
     async def proven_dead(self, workers: Sequence[WorkerRecord]) -> list[str]:
+        """Try the lock files of the workers; see `liveness`."""
         self._check_open()
         return self._file.locks.proven_dead(workers)
 
     async def register_worker(self, worker: WorkerRecord) -> None:
+        """Insert the worker's row; again, while it is live: nothing happens."""
         check_worker(worker)
         await self._write(lambda changes: workers.register_worker(worker, changes))
 
     async def beat(self, incarnation: str) -> int:
+        """Raise the worker's counter."""
         attempt = workers.Attempt()
-        return cast(int, await self._write(lambda changes: workers.beat(incarnation, attempt)))
+        return cast(int, await self._write(lambda _: workers.beat(incarnation, attempt)))
 
     async def list_workers(self, *, state: str | None = "live") -> list[WorkerRecord]:
+        """Read the workers in this state."""
         return [worker_record(row) for row in await self._read(*queries.workers_in(state))]
 
     async def bury_worker(self, incarnation: str, *, beat: int) -> int | None:
+        """Mark a worker dead that did not beat since; see WorkStore."""
         attempt = workers.Attempt()
         return cast(
             int | None,
@@ -165,6 +183,7 @@ class SqlStore:
         )
 
     async def retire_worker(self, incarnation: str) -> int:
+        """Mark the worker dead at its own wish, and remove its lock file."""
         attempt = workers.Attempt()
         freed = await self._write(lambda changes: workers.retire_worker(incarnation, changes, attempt))
         self._file.locks.release(incarnation)
@@ -179,17 +198,19 @@ class SqlStore:
         namespace: str,
         limit: int,
     ) -> list[Claim]:
+        """Take due runs in order of `wake_at`, then run id; see WorkStore."""
         wanted = _wanted(namespace, task_queues, workflow_types)
         attempt = workers.Attempt()
         now = self._clock()
         claims = await self._write(
-            lambda changes: workers.claim_runs(incarnation, wanted, attempt, until=now, limit=limit)
+            lambda _: workers.claim_runs(incarnation, wanted, attempt, until=now, limit=limit)
         )
         return cast(list[Claim], claims)
 
     async def next_wake(
         self, *, task_queues: Sequence[str], workflow_types: Sequence[str] | None, namespace: str
     ) -> int | None:
+        """Read the first entry of an index."""
         wanted = _wanted(namespace, task_queues, workflow_types)
         if wanted.is_nothing:
             self._check_open()
@@ -198,10 +219,12 @@ class SqlStore:
         return cast(int | None, found[0][0])
 
     async def read_inbox(self, incarnation: str) -> list[Message]:
+        """Read the worker's row and its messages in one statement."""
         found = await self._read(queries.INBOX_OF_WORKER, {"incarnation": incarnation})
         return queries.messages_of(incarnation, found)
 
     async def commit_turns(self, incarnation: str, batch: Sequence[TurnCommit]) -> list[Verdict]:
+        """Group the turns with what else waits; see WorkStore."""
         self._check_open()
         check_batch(batch)
         return await self._committer.commit_turns(incarnation, batch)

@@ -12,7 +12,8 @@ A group of plain steps is four statements with BEGIN and COMMIT left out: fence,
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Select, Text, and_, column, delete, literal, select, update, values
+from sqlalchemy import BigInteger, Text, and_, column, delete, literal, select, update, values
+from sqlalchemy.sql import ClauseElement
 
 from perdure_history.endings import closing_rows
 from perdure_history.errors import WorkerDeadError
@@ -46,7 +47,7 @@ FENCE = Statement(
 )
 
 
-def _places(size: int) -> Select[Any]:
+def _places(size: int) -> ClauseElement:
     # A join, not `(run_id, seq) IN (...)`, for which SQLite reads the whole table.
     pairs = [(parameter(f"run_id_{n}"), parameter(f"seq_{n}")) for n in range(size)]
     wanted = values(column("run_id", Text), column("seq", BigInteger)).data(pairs).cte("wanted")
@@ -132,11 +133,16 @@ def _commit_wave(
     landing: list[_Landing] = []
     for member in wave:
         before = found.get((member.run_id, member.prev_seq))
-        if member.update is None and before is not None and (member.run_id, member.prev_seq + 1) not in found:
-            if before[3] == member.prev_hash and before[2] not in CLOSING_TYPES:
-                verdicts.append(Verdict.COMMITTED)
-                landing.append(_Landing(member, None))
-                continue
+        if (
+            member.update is None
+            and before is not None
+            and before[3] == member.prev_hash
+            and before[2] not in CLOSING_TYPES
+            and (member.run_id, member.prev_seq + 1) not in found
+        ):
+            verdicts.append(Verdict.COMMITTED)
+            landing.append(_Landing(member, None))
+            continue
         verdict, lands = yield from _judge(incarnation, member, found, summaries)
         verdicts.append(verdict)
         if lands:
@@ -173,9 +179,10 @@ class _Landing:
 def _summaries(run_ids: Sequence[RunId]) -> Transaction[dict[str, _Summary]]:
     if not run_ids:
         return {}
-    summaries = {row[0]: _Summary(row[1], row[2]) for row in (yield from fetch_list(_OWNERS, run_ids))}
+    ids = [(run_id,) for run_id in run_ids]
+    summaries = {row[0]: _Summary(row[1], row[2]) for row in (yield from fetch_list(_OWNERS, ids))}
     # A statement of its own, after the lock: a sender that held the row has committed by now.
-    for row in (yield from fetch_list(_UNREAD, run_ids)):
+    for row in (yield from fetch_list(_UNREAD, ids)):
         waiting = message(row)
         if waiting.run_id in summaries:
             summaries[waiting.run_id].unread.append(waiting)
@@ -223,13 +230,11 @@ def _write(landing: Sequence[_Landing], changes: list[Change], clock: Callable[[
             if columns:
                 updates.setdefault(tuple(columns), []).append((*columns.values(), run_id))
             _announce(member, summary, columns, changes, clock)
-        for row in own_rows:
-            rows.append(history_values(run_id, row))
-        for message_id in member.taken:
-            taken.append((run_id, message_id))
+        rows.extend([history_values(run_id, row) for row in own_rows])
+        taken.extend([(run_id, message_id) for message_id in member.taken])
     # Runs that close go before anything that could take their workflow id over.
-    for names, values in updates.items():
-        yield from execute_many(_update_run(names), values)
+    for names, changed in updates.items():
+        yield from execute_many(_update_run(names), changed)
     yield from execute_many(INSERT_HISTORY, rows)
     yield from execute_many(_TAKE_MESSAGE, taken)
     for run_id in emptied:

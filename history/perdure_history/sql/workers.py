@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import msgspec
 from sqlalchemy import ColumnElement, and_, func, insert, null, select, update
 
+from perdure_history.ids import RunId
 from perdure_history.policies import DUE_NOW, claimed_columns, with_columns
 from perdure_history.records import Change, ChangeKind, Claim, Message, RunRecord, RunStatus, WorkerRecord
 from perdure_history.sql.rows import (
@@ -100,7 +101,7 @@ class Attempt:
     """
 
     def __init__(self) -> None:
-        self.claimed: dict[str, int] = {}
+        self.claimed: dict[RunId, int] = {}
         """Run id -> epoch."""
         self.freed: int | None = None
         self.beaten: int | None = None
@@ -176,7 +177,7 @@ def claim_runs(
         found = yield from _claim(incarnation, rows)
         attempt.claimed = {run.run_id: run.epoch for run in found}
     inboxes: dict[str, list[Message]] = {run.run_id: [] for run in found}
-    for row in (yield from fetch_list(_MESSAGES, list(inboxes))):
+    for row in (yield from fetch_list(_MESSAGES, [(run_id,) for run_id in inboxes])):
         waiting = message(row)
         inboxes[waiting.run_id].append(waiting)
     return [Claim(run=run, messages=tuple(inboxes[run.run_id])) for run in found]
@@ -186,7 +187,7 @@ def _claimed_before(incarnation: str, attempt: Attempt) -> Transaction[list[RunR
     """Runs that an earlier attempt, of which no answer came, made this worker's."""
     if not attempt.claimed:
         return []
-    rows = yield from fetch_list(_RUNS, list(attempt.claimed))
+    rows = yield from fetch_list(_RUNS, [(run_id,) for run_id in attempt.claimed])
     found = {run.run_id: run for run in map(run_record, rows)}
     return [
         found[run_id]
@@ -198,7 +199,7 @@ def _claimed_before(incarnation: str, attempt: Attempt) -> Transaction[list[RunR
 def _claim(incarnation: str, due: Sequence[Row]) -> Transaction[list[RunRecord]]:
     """Write the worker into runs that are its own from now on; `due` is from `due_runs`."""
     found = [(run_record(row[:-1]), row[-1]) for row in due]
-    orphans = [run.run_id for run, _ in found if run.orphaned_by is not None]
+    orphans = [(run.run_id,) for run, _ in found if run.orphaned_by is not None]
     lengths: dict[str, int] = {row[0]: row[1] for row in (yield from fetch_list(_LENGTHS, orphans))}
     claimed: list[RunRecord] = []
     values: list[tuple[object, ...]] = []
@@ -206,9 +207,9 @@ def _claim(incarnation: str, due: Sequence[Row]) -> Transaction[list[RunRecord]]
         head_seq = lengths.get(run.run_id, 0)
         columns = claimed_columns(run, incarnation, head_seq=head_seq, claim_head=claim_head)
         new_head = claim_head if run.orphaned_by is None else head_seq
-        run = with_columns(run, columns)
-        claimed.append(run)
-        values.append((run.owner, run.epoch, run.claims, new_head, run.run_id))
+        mine = with_columns(run, columns)
+        claimed.append(mine)
+        values.append((mine.owner, mine.epoch, mine.claims, new_head, mine.run_id))
     yield from execute_many(_CLAIM, values)
     return claimed
 
