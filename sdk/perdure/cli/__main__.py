@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
-from perdure.cli._exits import CommandError, Exit, told
+from perdure.cli._exits import told
 from perdure.cli._settings import common_options
 
 VERBS: dict[str, tuple[str, str]] = {
@@ -73,7 +73,9 @@ class VerbGroup(click.Group):
         except BrokenPipeError:
             raise
         except Exception as error:  # noqa: BLE001  the last place where an error can become a message
-            raise told(error) from error
+            end = told(error)
+            click.echo(f"Error: {end.message}", err=True)
+            ctx.exit(int(end.exit_code))
 
 
 @click.group(
@@ -91,11 +93,8 @@ def perdure() -> None:
 
 def main() -> NoReturn:
     """Run the command line and exit."""
-    try:
-        perdure.main(prog_name="perdure")
-    except ImportError as error:
-        CommandError(f"Something that this command needs is not installed: {error}", Exit.FAILED).show()
-    sys.exit(int(Exit.FAILED))
+    perdure.main(prog_name="perdure")
+    sys.exit(0)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,20 @@
 """Which database a command means, and a client that is connected to it."""
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import sqlite3
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from typing import Any
+from urllib.parse import urlsplit
 
 from perdure.cli._exits import CommandError, Exit
 from perdure.cli._output import remark
 from perdure.cli._settings import Settings
-from perdure.client import Client
+from perdure.client import AddressError, Client, sqlite_path
+
+UNTOUCHED = "It was left as it is; check --db."
+COUNT_TABLES = "SELECT count(*) FROM sqlite_schema WHERE name LIKE 'perdure\\_%' ESCAPE '\\'"
 
 
 def database_url(settings: Settings) -> str:
@@ -20,6 +25,7 @@ def database_url(settings: Settings) -> str:
         return url
     if url := os.environ.get("DATABASE_URL"):
         remark(f"Using the database of DATABASE_URL: {without_password(url)}")
+        settings.url = url  # said once
         return url
     raise CommandError(
         "No database given. Say --db PATH (or a URL such as sqlite:///app.db), or set PERDURE_DATABASE_URL.",
@@ -35,20 +41,17 @@ def without_password(url: str) -> str:
     return url.replace(f":{parts.password}@", ":***@", 1)
 
 
-def sqlite_path(url: str) -> Path | None:
-    """The file that an address names; None when it names a server or memory."""
-    scheme, separator, rest = url.partition("://")
-    if not separator:
-        return Path(url)
-    if scheme.split("+")[0] != "sqlite":
+def sqlite_file(url: str) -> Path | None:
+    """The file that an address names; None when it names something else."""
+    try:
+        return sqlite_path(url)
+    except AddressError:
         return None
-    path = unquote(rest.partition("?")[0]).removeprefix("/")
-    return Path(path) if path and path != ":memory:" else None
 
 
 def refuse_missing_file(url: str) -> None:
     """End the command when the address names a file that is not there: a question never makes a database."""
-    path = sqlite_path(url)
+    path = sqlite_file(url)
     if path is None:
         return
     if not path.exists():
@@ -62,18 +65,38 @@ def refuse_missing_file(url: str) -> None:
             Exit.NO_DATABASE,
         )
     if path.is_file() and path.stat().st_size == 0:
-        raise CommandError(
-            f"{path} is an empty file, not a perdure database. It was left as it is.", Exit.NO_DATABASE
-        )
+        raise CommandError(f"{path} is an empty file, not a perdure database. {UNTOUCHED}", Exit.NO_DATABASE)
+    # An error is told when the client connects.
+    with suppress(sqlite3.Error), opened_read_only(path) as connection:
+        if not connection.execute(COUNT_TABLES).fetchone()[0]:
+            raise CommandError(f"{path} holds no perdure tables. {UNTOUCHED}", Exit.NO_DATABASE)
+
+
+@contextmanager
+def opened_read_only(path: Path) -> Generator[sqlite3.Connection]:
+    """A connection to a file that is there; it can write nothing."""
+    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+    try:
+        yield connection
+    finally:
+        connection.close()
 
 
 @asynccontextmanager
-async def connected(settings: Settings, *, create: bool = False) -> AsyncIterator[Client]:
-    """A client for the database that the settings mean; `create` lets a missing SQLite file be made."""
+async def connected(
+    settings: Settings, *, create: bool = False, workflows: Sequence[Any] = ()
+) -> AsyncGenerator[Client]:
+    """A client for the database that the settings mean; `create` lets a missing SQLite file be made.
+
+    `workflows`: definitions by which queries can be answered here.
+    """
     url = database_url(settings)
     if not create:
         refuse_missing_file(url)
-    client = await Client.connect(url, namespace=settings.namespace)
+    try:
+        client = await Client.connect(url, namespace=settings.namespace, workflows=workflows)
+    except AddressError as error:
+        raise CommandError(str(error).replace(url, without_password(url)), Exit.NO_DATABASE) from error
     try:
         yield client
     finally:

@@ -10,8 +10,7 @@
 import os
 from enum import IntEnum
 
-import click
-
+from perdure.exceptions import InvalidOptionError
 from perdure_history.errors import HistoryError, InvalidIdError, RunNotFoundError, StoreError
 
 
@@ -25,12 +24,13 @@ class Exit(IntEnum):
     NO_DATABASE = 4
 
 
-class CommandError(click.ClickException):
+class CommandError(Exception):
     """Ends the command with one message and an exit code."""
 
     def __init__(self, message: str, exit_code: Exit) -> None:
         super().__init__(message)
-        self.exit_code = int(exit_code)
+        self.message = message
+        self.exit_code = exit_code
 
 
 def exit_for(error: BaseException) -> Exit:
@@ -42,7 +42,7 @@ def exit_for(error: BaseException) -> Exit:
                 return Exit.NOT_FOUND
             case StoreError():
                 return Exit.NO_DATABASE
-            case InvalidIdError():
+            case InvalidIdError() | InvalidOptionError():
                 return Exit.USAGE
             case HistoryError():
                 return Exit.FAILED
@@ -53,6 +53,8 @@ def exit_for(error: BaseException) -> Exit:
 
 def told(error: Exception) -> CommandError:
     """The error as one clear message; PERDURE_TRACEBACK=1 lets the traceback through instead."""
+    if isinstance(error, CommandError):
+        return error
     if os.environ.get("PERDURE_TRACEBACK"):
         raise error
     message = str(error)

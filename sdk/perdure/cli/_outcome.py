@@ -22,18 +22,9 @@ class Outcome:
 
 async def wait_for_outcome(client: Client, run: RunRecord) -> Outcome:
     """The outcome of the run, as soon as it has one."""
-    handle = client.get_workflow_handle(run.workflow_id, run_id=run.run_id)
-    problem: Exception | None = None
-    try:
-        await handle.result()
-    except Exception as error:  # noqa: BLE001  a failed run raises too; which of the two it is, the store says
-        problem = error
-    closed = await client.store.find_run(run.namespace, run.workflow_id, run.run_id)
-    last = await client.store.last_event(run.run_id)
-    if closed.status is RunStatus.RUNNING or last is None:
-        raise problem or RuntimeError(f"run {run.run_id} has a result, but is not closed")
     timeline = Timeline()
-    timeline.add([last], run_id=run.run_id)
+    timeline.add([await client.closing(run.run_id)], run_id=run.run_id)
+    closed = await client.store.find_run(run.namespace, run.workflow_id, run.run_id)
     return Outcome(closed, timeline.result, timeline.failure)
 
 

@@ -1,11 +1,15 @@
 """The workflows and activities that a module holds."""
 
 import inspect
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+from perdure.cli._exits import CommandError, Exit
 from perdure.definitions import ACTIVITY, WORKFLOW
 
 
@@ -15,6 +19,26 @@ class Registrations:
 
     workflows: list[Any]
     activities: list[Callable[..., Any]]
+
+
+def imported_module(name: str) -> ModuleType:
+    """The module with this dotted name or file name, looked for in the current folder first.
+
+    Ends the command when there is none; an error inside the module goes through.
+    """
+    path = name.removesuffix(".py").replace(os.sep, ".") if name.endswith(".py") else name
+    folder = os.getcwd()  # noqa: PTH109  sys.path holds strings
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        return import_module(path)
+    except ModuleNotFoundError as error:
+        if error.name and (path == error.name or path.startswith(f"{error.name}.")):
+            raise CommandError(
+                f"There is no module {path!r}. Run the command in the folder that holds it, or install its package.",
+                Exit.USAGE,
+            ) from error
+        raise
 
 
 def registrations_of(module: ModuleType) -> Registrations:

@@ -3,16 +3,17 @@
 import platform
 import sqlite3
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from pathlib import Path
 
 import click
 
 from perdure.cli._coroutines import runs_coroutine
-from perdure.cli._database import connected, database_url, sqlite_path, without_password
-from perdure.cli._exits import CommandError, Exit, told
+from perdure.cli._database import connected, database_url, opened_read_only, sqlite_file, without_password
+from perdure.cli._exits import Exit, told
 from perdure.cli._output import duration, say, say_json
 from perdure.cli._settings import Settings, common_options, current_settings
 from perdure_history.records import RunFilter, RunStatus
@@ -25,6 +26,9 @@ EXTRAS = {
     "pydantic": "pydantic models as arguments",
     "uvloop": "a faster event loop",
 }
+WAL_RESET_MENDED = (3, 51, 3)
+TRIGGERS = "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 'perdure_history'"
+EXPECTED_TRIGGERS = 3
 NETWORK_FILESYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs"}
 
 
@@ -52,13 +56,10 @@ async def doctor_command() -> None:
         findings.extend(_place(database_url(settings)))
         async for finding in _database(settings):
             findings.append(finding)  # noqa: PERF401  what was found before an error is kept
-    except CommandError as error:
-        findings.append(Finding("database", WRONG, error.message))
-        code = Exit(error.exit_code)
     except Exception as error:  # noqa: BLE001  whatever the database answers is what the doctor reports
-        message = told(error)
-        findings.append(Finding("database", WRONG, message.message))
-        code = Exit(message.exit_code)
+        end = told(error)
+        findings.append(Finding("database", WRONG, end.message))
+        code = end.exit_code
     if code is Exit.FINE and any(finding.state == WRONG for finding in findings):
         code = Exit.FAILED
     if settings.as_json:
@@ -76,7 +77,7 @@ def _machine() -> list[Finding]:
     findings = [
         Finding("perdure", FINE, version("perdure")),
         Finding("python", FINE, f"{platform.python_implementation()} {python} on {platform.system()}"),
-        Finding("sqlite", FINE, f"library {sqlite3.sqlite_version} in Python's own module"),
+        Finding("sqlite", FINE, _sqlite_text()),
     ]
     for name, use in EXTRAS.items():
         there = find_spec(name) is not None
@@ -84,6 +85,18 @@ def _machine() -> list[Finding]:
             Finding(name, FINE, f"{_version(name)}: {use}" if there else f"not installed; it brings {use}")
         )
     return findings
+
+
+def _sqlite_text() -> str:
+    """What holds for the SQLite library that this Python brings."""
+    text = f"library {sqlite3.sqlite_version}"
+    if sqlite3.sqlite_version_info >= WAL_RESET_MENDED:
+        return text
+    return (
+        f"{text}: before {'.'.join(map(str, WAL_RESET_MENDED))} a database can be damaged when several connections write "
+        "and checkpoint at once. perdure's processes take turns (see <database>-perdure/writer.lock), so they are safe; "
+        "let no other program write to the same file meanwhile"
+    )
 
 
 def _version(name: str) -> str:
@@ -95,7 +108,7 @@ def _version(name: str) -> str:
 
 def _place(url: str) -> list[Finding]:
     findings = [Finding("address", FINE, without_password(url))]
-    path = sqlite_path(url)
+    path = sqlite_file(url)
     if path is None or not path.exists():
         return findings
     kind = _filesystem(str(path.resolve()))
@@ -111,6 +124,22 @@ def _place(url: str) -> list[Finding]:
     return findings
 
 
+def _inside(path: Path) -> Generator[Finding]:
+    """What the file says of itself."""
+    with opened_read_only(path) as connection:
+        version_found = connection.execute("SELECT max(version) FROM perdure_schema").fetchone()[0]
+        yield Finding("schema", FINE, f"version {version_found}")
+        mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
+        durable = "each commit is synced to disk (synchronous=FULL)"
+        yield Finding("journal", FINE if mode == "wal" else WARNING, f"{mode}; {durable}")
+        triggers = connection.execute(TRIGGERS).fetchone()[0]
+        if triggers >= EXPECTED_TRIGGERS:
+            yield Finding("triggers", FINE, "refuse every change of a recorded event")
+        else:
+            missing = f"{EXPECTED_TRIGGERS - triggers} of {EXPECTED_TRIGGERS} are gone: someone removed them"
+            yield Finding("triggers", WRONG, f"{missing}; run `perdure verify`")
+
+
 def _filesystem(path: str) -> str:
     """Type of the file system that holds `path`; empty where the system does not say (no /proc)."""
     try:
@@ -122,24 +151,27 @@ def _filesystem(path: str) -> str:
     return max(fitting)[1] if fitting else ""
 
 
-async def _database(settings: Settings) -> AsyncIterator[Finding]:
+async def _database(settings: Settings) -> AsyncGenerator[Finding]:
     async with connected(settings) as client:
         yield Finding("database", FINE, "answers; its schema is one that this perdure knows")
+        path = sqlite_file(database_url(settings))
+        if path is not None:
+            for finding in _inside(path):
+                yield finding
         async for finding in _runs(client.store, settings.namespace):
             yield finding
 
 
-async def _runs(store: Store, namespace: str) -> AsyncIterator[Finding]:
+async def _runs(store: Store, namespace: str) -> AsyncGenerator[Finding]:
     counts = await store.count_runs(RunFilter(namespace=namespace))
     shown = ", ".join(f"{number} {status}" for status, number in counts.items())
     yield Finding("runs", FINE, shown or "none yet")
     workers = await store.list_workers()
-    names = ", ".join(f"{one.identity} ({one.task_queues.replace(chr(10), ', ')})" for one in workers[:5])
-    yield Finding(
-        "workers",
-        FINE,
-        f"{len(workers)} registered as live: {names}" if workers else "none registered as live",
-    )
+    dead = set(await store.proven_dead(workers))
+    live = [one for one in workers if one.incarnation not in dead]
+    names = ", ".join(f"{one.identity} ({one.task_queues.replace(chr(10), ', ')})" for one in live[:5])
+    lost = f"; {len(dead)} died, their runs go on with the next worker" if dead else ""
+    yield Finding("workers", FINE, (f"{len(live)} alive: {names}" if live else "none alive") + lost)
     stuck = await store.list_runs(RunFilter(namespace=namespace, with_problem=True), limit=5)
     if stuck.runs:
         ids = ", ".join(run.workflow_id for run in stuck.runs) + (" and more" if stuck.cursor else "")
@@ -151,7 +183,7 @@ async def _runs(store: Store, namespace: str) -> AsyncIterator[Finding]:
         for run in running.runs
         if run.owner is None and run.wake_at is not None and run.wake_at < now
     ]
-    if late and not workers:
+    if late and not live:
         yield Finding(
             "waiting runs",
             WARNING,

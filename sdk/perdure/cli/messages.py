@@ -1,5 +1,7 @@
 """`perdure signal`, `query`, `cancel` and `terminate`: talking to a run."""
 
+from typing import Any
+
 import click
 import msgspec
 
@@ -7,6 +9,7 @@ from perdure.cli._arguments import parse_arguments
 from perdure.cli._coroutines import runs_coroutine
 from perdure.cli._database import connected
 from perdure.cli._output import compact, say, say_json
+from perdure.cli._registrations import imported_module, registrations_of
 from perdure.cli._selection import select_run
 from perdure.cli._settings import common_options, current_settings
 from perdure.client import Client, WorkflowHandle
@@ -17,9 +20,10 @@ from perdure_history.records import RunRecord
 @click.argument("run")
 @click.argument("name")
 @click.argument("arguments", nargs=-1)
+@click.option("--reason", default="", metavar="TEXT", help="Kept in the history.")
 @common_options
 @runs_coroutine
-async def signal_command(run: str, name: str, arguments: tuple[str, ...]) -> None:
+async def signal_command(run: str, name: str, arguments: tuple[str, ...], reason: str) -> None:
     """Send the signal NAME to RUN; it is durable when the command returns.
 
     ARGUMENTS are written as for `perdure start`.
@@ -28,7 +32,7 @@ async def signal_command(run: str, name: str, arguments: tuple[str, ...]) -> Non
     values = parse_arguments(arguments)
     async with connected(settings) as client:
         record = await select_run(client.store, settings.namespace, run)
-        await _handle(client, record).signal(name, args=values)
+        await _handle(client, record).signal(name, *values, reason=reason)
     _done(record, f"signal {name} sent")
 
 
@@ -36,18 +40,21 @@ async def signal_command(run: str, name: str, arguments: tuple[str, ...]) -> Non
 @click.argument("run")
 @click.argument("name")
 @click.argument("arguments", nargs=-1)
+@click.option("-m", "--module", required=True, metavar="MODULE", help="Where the workflow is defined.")
 @common_options
 @runs_coroutine
-async def query_command(run: str, name: str, arguments: tuple[str, ...]) -> None:
-    """Ask RUN the query NAME and print the answer as JSON. The worker that holds the run answers.
+async def query_command(run: str, name: str, arguments: tuple[str, ...], module: str) -> None:
+    """Ask RUN the query NAME and print the answer as JSON.
 
-    ARGUMENTS are written as for `perdure start`.
+    The answer comes from replaying the run's history here, with the workflow's code in MODULE; nothing is
+    written, and no worker has to be alive. ARGUMENTS are written as for `perdure start`.
     """
     settings = current_settings()
     values = parse_arguments(arguments)
-    async with connected(settings) as client:
+    workflows = registrations_of(imported_module(module)).workflows
+    async with connected(settings, workflows=workflows) as client:
         record = await select_run(client.store, settings.namespace, run)
-        answer = await _handle(client, record).query(name, args=values)
+        answer: Any = await _handle(client, record).query(name, *values)
     plain = msgspec.to_builtins(answer)
     if settings.as_json:
         say_json({"workflow_id": record.workflow_id, "run_id": record.run_id, "answer": plain})
@@ -83,7 +90,7 @@ async def terminate_command(run: str, reason: str) -> None:
     _done(record, "terminated")
 
 
-def _handle(client: Client, run: RunRecord) -> WorkflowHandle:
+def _handle(client: Client, run: RunRecord) -> WorkflowHandle[Any]:
     return client.get_workflow_handle(run.workflow_id, run_id=run.run_id)
 
 

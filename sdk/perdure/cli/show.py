@@ -125,11 +125,14 @@ async def _follow_tree(store: Store, run: RunRecord) -> None:
         await _follow_lines(store, run, as_json=False)
         return
     with Live(refresh_per_second=8, transient=False, vertical_overflow="visible") as live:
+        height = live.console.height - 2
+        lines = 0
         async for record, timeline, _changed in _states(store, run):
             node = tree_of(record, timeline, now=store.now())
-            live.update(Text.from_ansi("\n".join(lines_of(_tail(node, live.console.height - 2)))))
-    if live.console.height - 2 < len(node.children):
-        say(f"{len(node.children)} lines; `perdure show --once` prints all of them.")
+            lines = len(node.children)
+            live.update(Text.from_ansi("\n".join(lines_of(_tail(node, height)))))
+    if lines > height:
+        say(f"{lines} lines; `perdure show --once` prints all of them.")
 
 
 def _tail(node: Node, height: int) -> Node:

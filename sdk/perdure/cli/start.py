@@ -10,6 +10,7 @@ from perdure.cli._database import connected
 from perdure.cli._outcome import say_outcome, wait_for_outcome
 from perdure.cli._output import say, say_json
 from perdure.cli._settings import common_options, current_settings
+from perdure_history.ids import RunId
 
 
 @click.command("start")
@@ -22,11 +23,12 @@ from perdure.cli._settings import common_options, current_settings
     help="The workflow id. Default: the workflow's name and a random part.",
 )
 @click.option("-q", "--queue", default="default", show_default=True, metavar="NAME", help="The task queue.")
+@click.option("--reason", default="", metavar="TEXT", help="Kept in the history.")
 @click.option("--wait", is_flag=True, help="Wait for the run and print its result instead.")
 @common_options
 @runs_coroutine
 async def start_command(
-    workflow: str, arguments: tuple[str, ...], workflow_id: str | None, queue: str, wait: bool
+    workflow: str, arguments: tuple[str, ...], workflow_id: str | None, queue: str, reason: str, wait: bool
 ) -> None:
     r"""Start a run of WORKFLOW; print its workflow id and run id once it is durable.
 
@@ -40,8 +42,8 @@ async def start_command(
     values = parse_arguments(arguments)
     chosen = workflow_id if workflow_id is not None else f"{workflow}-{uuid4().hex[:12]}"
     async with connected(settings, create=True) as client:
-        handle = await client.start_workflow(workflow, args=values, id=chosen, task_queue=queue)
-        run = await client.store.find_run(settings.namespace, chosen, handle.result_run_id)
+        handle = await client.start_workflow(workflow, *values, id=chosen, task_queue=queue, reason=reason)
+        run = await client.store.find_run(settings.namespace, chosen, RunId(handle.result_run_id or ""))
         if wait:
             outcome = await wait_for_outcome(client, run)
             click.get_current_context().exit(int(say_outcome(settings, outcome)))

@@ -3,11 +3,9 @@
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import Sequence
 from datetime import timedelta
-from importlib import import_module
-from types import ModuleType
+from typing import Any
 
 import click
 
@@ -15,7 +13,7 @@ from perdure.cli._coroutines import runs_coroutine
 from perdure.cli._database import connected
 from perdure.cli._exits import CommandError, Exit
 from perdure.cli._output import remark
-from perdure.cli._registrations import Registrations, registrations_of
+from perdure.cli._registrations import Registrations, imported_module, registrations_of
 from perdure.cli._settings import common_options, current_settings
 from perdure.worker import Worker
 from perdure_history.records import Change, RunFilter, RunStatus
@@ -54,12 +52,9 @@ async def worker_command(module: str, queue: str, concurrency: int, drain: float
     others. A second one stops it at once, which is as safe and loses the attempts under way.
     """
     settings = current_settings()
-    found = registrations_of(_imported(module))
-    if not found.workflows and not found.activities:
-        raise CommandError(
-            f"{module} defines no workflow and no activity. Decorate them with @workflow.defn and @activity.defn.",
-            Exit.USAGE,
-        )
+    found = registrations_of(imported_module(module))
+    if not found.workflows:
+        raise CommandError(f"{module} defines no workflow. Decorate one with @workflow.defn.", Exit.USAGE)
     async with connected(settings, create=True) as client:
         worker = Worker(
             client,
@@ -73,7 +68,7 @@ async def worker_command(module: str, queue: str, concurrency: int, drain: float
         _stop_on_signals(stop)
         _say_start(found, queue, client.store.url)
         running = asyncio.create_task(worker.run())
-        waits = [running, asyncio.create_task(stop.wait())]
+        waits: list[asyncio.Task[Any]] = [running, asyncio.create_task(stop.wait())]
         if until_idle:
             waits.append(asyncio.create_task(_idle(client.store, settings.namespace, queue)))
         try:
@@ -86,21 +81,6 @@ async def worker_command(module: str, queue: str, concurrency: int, drain: float
                 task.cancel()
             await asyncio.gather(*waits[1:], return_exceptions=True)
     remark("Worker stopped.")
-
-
-def _imported(name: str) -> ModuleType:
-    path = name.removesuffix(".py").replace(os.sep, ".") if name.endswith(".py") else name
-    if "" not in sys.path and os.getcwd() not in sys.path:  # noqa: PTH109  sys.path holds strings
-        sys.path.insert(0, os.getcwd())  # noqa: PTH109  the same
-    try:
-        return import_module(path)
-    except ModuleNotFoundError as error:
-        if error.name and path.startswith(error.name):
-            raise CommandError(
-                f"There is no module {path!r}. Run the command in the folder that holds it, or install its package.",
-                Exit.USAGE,
-            ) from error
-        raise
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:

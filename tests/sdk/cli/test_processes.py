@@ -1,0 +1,143 @@
+"""The command line as processes: a worker that drains, pipes, signals, exit codes."""
+
+import os
+import signal
+import subprocess
+
+import pytest
+
+from tests.sdk.cli.conftest import process
+
+PATIENCE = 60
+
+
+def finish(running):
+    out, err = running.communicate(timeout=PATIENCE)
+    return running.returncode, out, err
+
+
+def wait_until_started(worker):
+    line = worker.stderr.readline()
+    assert "Worker" in line, line + worker.stderr.read()
+
+
+@pytest.fixture
+def worker(command_line):
+    running = process("worker", "shop", "--db", command_line.database)
+    try:
+        wait_until_started(running)
+        yield running
+    finally:
+        if running.poll() is None:
+            running.kill()
+        running.communicate(timeout=PATIENCE)
+
+
+def test_start_wait_prints_the_result_that_a_worker_elsewhere_made(command_line, worker):
+    good = finish(process("start", "greeting", "name=ada", "--wait", "--db", command_line.database))
+    bad = finish(process("start", "refusal", "no stock", "--wait", "--db", command_line.database))
+
+    assert good == (0, '"hello ada"\n', "")
+    assert bad[0] == 1
+    assert "no stock" in bad[2]
+    assert "Traceback" not in bad[2]
+
+
+def test_a_signal_and_a_query_reach_the_worker_s_run(command_line, worker):
+    command_line("start", "Approval", "contract 7", "--id", "contract")
+
+    before = command_line("query", "contract", "approved_by", "-m", "tests.sdk.cli.shop")
+    command_line("signal", "contract", "approve", "dana")
+    result = command_line("result", "contract")
+
+    assert (before.code, before.out) == (0, "null\n")
+    assert (result.code, result.out) == (0, '"contract 7 approved by dana"\n')
+
+
+def test_a_query_that_no_handler_answers_is_one_message(command_line, worker):
+    command_line("start", "Approval", "contract 7", "--id", "contract")
+
+    answer = command_line("query", "contract", "no_such_query", "-m", "tests.sdk.cli.shop")
+
+    assert answer.code == 1
+    assert "no_such_query" in answer.err
+    assert "Traceback" not in answer.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_worker_that_is_asked_to_stop_ends_in_order(command_line, worker, number):
+    worker.send_signal(number)
+
+    code, _, err = finish(worker)
+
+    assert code == 0
+    assert "Worker stopped." in err
+    assert "Traceback" not in err
+
+
+def test_a_worker_until_idle_ends_when_no_run_is_open(command_line):
+    for number in range(5):
+        command_line("start", "greeting", f"name=n{number}", "--id", f"run-{number}")
+
+    code, _, _ = finish(process("worker", "shop", "--until-idle", "--db", command_line.database))
+
+    assert code == 0
+    assert command_line("count", "--json").json == {"completed": 5, "total": 5}
+
+
+def test_a_module_that_is_not_there_or_holds_nothing_is_a_usage_error(command_line):
+    missing = finish(process("worker", "shopp", "--db", command_line.database))
+    empty = finish(process("worker", "json", "--db", command_line.database))
+
+    assert (missing[0], empty[0]) == (2, 2)
+    assert "shopp" in missing[2]
+    assert "no workflow" in empty[2]
+
+
+def test_follow_prints_the_steps_of_a_run_as_they_happen_and_ends_with_it(command_line, worker):
+    command_line("start", "Approval", "contract 7", "--id", "contract")
+    follower = process("show", "contract", "--follow", "--db", command_line.database)
+
+    command_line("signal", "contract", "approve", "dana")
+    code, out, _ = finish(follower)
+
+    assert code == 0
+    assert "signal approve" in out
+    assert "contract 7 approved by dana" in out.splitlines()[-1]
+
+
+def test_a_pipe_that_closes_early_is_no_error_worth_a_traceback(populated):
+    running = process("history", "hello", "--db", populated.database, stdout=subprocess.PIPE)
+    running.stdout.close()
+    err = running.stderr.read()
+    running.stderr.close()
+
+    assert running.wait(PATIENCE) in {0, 1}
+    assert "Traceback" not in err
+
+
+def test_colour_is_for_terminals_that_want_it(populated):
+    def on_a_terminal(**extra):
+        master, slave = os.openpty()
+        from tests.sdk.cli.conftest import environment
+
+        running = process(
+            "list", "--db", populated.database, stdout=slave, env=environment() | {"TERM": "xterm"} | extra
+        )
+        os.close(slave)
+        text = b""
+        while True:
+            try:
+                chunk = os.read(master, 65536)
+            except OSError:
+                break
+            if not chunk:
+                break
+            text += chunk
+        os.close(master)
+        running.communicate(timeout=PATIENCE)
+        return text.decode()
+
+    assert "\x1b[" in on_a_terminal()
+    assert "\x1b[" not in on_a_terminal(NO_COLOR="1")
+    assert "\x1b[" not in populated("list").out
