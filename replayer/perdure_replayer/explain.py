@@ -13,7 +13,7 @@ _LIBRARY = str(Path(asyncio.__file__).resolve().parent.parent)
 def is_user_code(code: CodeType, module: str) -> bool:
     """Whether a frame belongs to the user, not to perdure and not to Python's own library."""
     top = module.partition(".")[0]
-    if top in _OWN or code.co_filename.startswith("<"):
+    if top in _OWN or code.co_filename.startswith("<frozen"):
         return False
     return not (top in sys.stdlib_module_names and code.co_filename.startswith(_LIBRARY))
 
