@@ -1,19 +1,19 @@
 """What a store can answer besides success.
 
-    HistoryError
-    ├── InvalidIdError            the caller's mistake: an id that not every store can hold
-    ├── RunNotFoundError          the caller's mistake: no such run
-    ├── RunAlreadyExistsError     the caller's mistake: the id policy forbids another run
-    ├── RunClosedError            the caller's mistake: the run has ended
-    ├── EventTooLargeError        the caller's mistake: more bytes than one event may have
-    ├── StoreError                the world's trouble
-    │   ├── StoreUnavailableError     retry later: no answer, locked, disk full
-    │   ├── StoreClosedError          the store was closed
-    │   ├── ForkedStoreError          the store was opened before a fork; open another
-    │   ├── ForeignDatabaseError      a database, but not one of ours
-    │   └── NewerSchemaError          written by a newer perdure
-    ├── WorkerDeadError           this worker was declared dead; it must start anew
-    └── CorruptHistoryError       bytes that do not decode or do not chain
+HistoryError
+├── InvalidIdError            the caller's mistake: an id that not every store can hold
+├── RunNotFoundError          the caller's mistake: no such run
+├── RunAlreadyExistsError     the caller's mistake: the id policy forbids another run
+├── RunClosedError            the caller's mistake: the run has ended
+├── EventTooLargeError        the caller's mistake: more bytes than one event may have
+├── StoreError                the world's trouble
+│   ├── StoreUnavailableError     retry later: no answer, locked, disk full
+│   ├── StoreClosedError          the store was closed
+│   ├── ForkedStoreError          the store was opened before a fork; spawn instead
+│   ├── ForeignDatabaseError      a database, but not one of ours
+│   └── NewerSchemaError          written by a newer perdure
+├── WorkerDeadError           this worker was declared dead; it must start anew
+└── CorruptHistoryError       bytes that do not decode or do not chain
 """
 
 
@@ -29,7 +29,9 @@ class InvalidIdError(HistoryError, ValueError):
         self.value = value
         self.why = why
         shown = value if len(value) <= 60 else value[:57] + "..."
-        super().__init__(f"{kind} {shown!r} cannot be used: {why}. Nothing was written; choose another {kind}.")
+        super().__init__(
+            f"{kind} {shown!r} cannot be used: {why}. Nothing was written; choose another {kind}."
+        )
 
 
 class RunNotFoundError(HistoryError):
@@ -112,13 +114,14 @@ class StoreClosedError(StoreError):
 
 
 class ForkedStoreError(StoreError):
-    """The process was forked after the store was opened; the child must connect for itself."""
+    """The process was forked after the store was opened; the child must not touch that database."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         super().__init__(
             f"the store {url} was opened before this process was forked, and a database connection does not "
-            "survive a fork. Connect again in the child, or start children with the 'spawn' method."
+            "survive a fork, nor may the child open the same file. Start children with the 'spawn' or "
+            "'forkserver' method, or fork before connecting."
         )
 
 

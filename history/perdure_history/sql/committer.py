@@ -13,6 +13,7 @@ error. Every operation may be run again with the same bytes: that is how an unkn
 loses what was not yet answered, and nothing else.
 """
 
+import functools
 import logging
 import random
 import sqlite3
@@ -62,6 +63,7 @@ class Committer:
         url: str,
         dialect: Dialect,
         *,
+        inspect: Callable[[], None],
         prepare: Callable[[sqlite3.Connection], None],
         clock: Callable[[], int],
         faults: Faults = no_faults,
@@ -76,6 +78,7 @@ class Committer:
         """Held by the thread while it uses its connection; a fork waits for it."""
         self._url = url
         self._dialect = dialect
+        self._inspect = inspect
         self._prepare = prepare
         self._clock = clock
         self._faults = faults
@@ -147,12 +150,16 @@ class Committer:
         writer: Writer | None = None
         try:
             with self.between_transactions:
+                until = soon(self._patience)
+                self._patiently(self._inspect, until)
                 writer = Writer(self.path, self._dialect, faults=self._faults)
-                self._open(writer)
+                opening = functools.partial(writer.open, self._prepare, until=until)
+                self._patiently(opening, until)
+                self._seen_version = writer.data_version()
         except BaseException as error:  # noqa: BLE001  # whoever opens the store gets it
             if writer is not None:
                 writer.close(until=soon(0))
-            self.opened.set_exception(error)
+            self.opened.set_exception(self._typed(error))
             self._refuse_all(StoreClosedError(self._url))
             return
         self.opened.set_result(None)
@@ -163,16 +170,15 @@ class Committer:
                 writer.close(until=soon(self._patience))
             self._refuse_all(StoreClosedError(self._url))
 
-    def _open(self, writer: Writer) -> None:
-        until = soon(self._patience)
+    def _patiently(self, step: Callable[[], None], until: float) -> None:
+        """Take a step again while others keep the file locked."""
         while True:
             try:
-                writer.open(self._prepare, until=until)
-                self._seen_version = writer.data_version()
+                step()
                 return
             except (sqlite3.Error, WriterBusyError) as error:
                 if self._trouble(error) is not Trouble.BUSY or time.monotonic() >= until:
-                    raise self._typed(error) from error
+                    raise
             self._pause(_LONGEST_PAUSE)
 
     def _serve(self, writer: Writer) -> None:

@@ -17,8 +17,8 @@ from perdure_history.errors import ForkedStoreError, StoreUnavailableError
 from perdure_history.sql.committer import Committer
 from perdure_history.sql.dialect import Dialect
 from perdure_history.sql.liveness import WorkerLocks
-from perdure_history.sql.migrations import migrate
-from perdure_history.sql.writer import Faults
+from perdure_history.sql.migrations import migrate, pending
+from perdure_history.sql.writer import Faults, connect_reader
 
 _EXIT_SECONDS = 5.0
 _FORK_SECONDS = 1.0
@@ -71,6 +71,11 @@ class OpenFiles:
             found = self._files.get(key)
             if found is None:
 
+                def inspect() -> None:
+                    # Before anything is changed, be it only the journal mode or a directory beside the file.
+                    with contextlib.closing(connect_reader(path)) as connection:
+                        pending(connection, dialect, url=url)
+
                 def prepare(connection: sqlite3.Connection) -> None:
                     migrate(connection, dialect, url=url, now=clock())
 
@@ -78,6 +83,7 @@ class OpenFiles:
                     path,
                     url,
                     dialect,
+                    inspect=inspect,
                     prepare=prepare,
                     clock=clock,
                     faults=faults,

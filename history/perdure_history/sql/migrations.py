@@ -36,8 +36,15 @@ class Migration(msgspec.Struct, frozen=True):
 
     def checksum(self, dialect: Dialect) -> str:
         """SHA-256 (hex) of its statements; white space does not count, since compilers lay text out anew."""
-        text = "\n".join(" ".join(statement.split()) for statement in self.statements(dialect))
-        return sha256(text.encode()).hexdigest()
+        key = self.version, dialect.compiler.name
+        found = _checksums.get(key)
+        if found is None:
+            text = "\n".join(" ".join(statement.split()) for statement in self.statements(dialect))
+            found = _checksums[key] = sha256(text.encode()).hexdigest()
+        return found
+
+
+_checksums: dict[tuple[int, str], str] = {}
 
 
 def _first_schema(dialect: Dialect) -> Sequence[str]:
@@ -51,15 +58,15 @@ KNOWN_VERSION = MIGRATIONS[-1].version
 
 
 def migrate(connection: sqlite3.Connection, dialect: Dialect, *, url: str, now: int) -> None:
-    """Bring the database to KNOWN_VERSION; does nothing, and takes no lock, when it is there already.
+    """Bring the database to KNOWN_VERSION; writes nothing when it is there already.
 
     Raises ForeignDatabaseError, NewerSchemaError, sqlite3.Error; the database is then as it was.
     """
-    if _pending(connection, dialect, url) == ():
+    if not pending(connection, dialect, url=url):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for migration in _pending(connection, dialect, url):
+        for migration in pending(connection, dialect, url=url):
             for statement in migration.statements(dialect):
                 connection.execute(statement)
             connection.execute(
@@ -82,7 +89,11 @@ def schema_version(connection: sqlite3.Connection) -> int | None:
     return None if row[0] is None else int(row[0])
 
 
-def _pending(connection: sqlite3.Connection, dialect: Dialect, url: str) -> Sequence[Migration]:
+def pending(connection: sqlite3.Connection, dialect: Dialect, *, url: str) -> Sequence[Migration]:
+    """The steps that are still to be applied; nothing is changed.
+
+    Raises ForeignDatabaseError, NewerSchemaError, sqlite3.Error.
+    """
     ours = _our_tables(connection)
     if not ours:
         return MIGRATIONS

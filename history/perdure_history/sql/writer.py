@@ -13,6 +13,7 @@ import contextlib
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from perdure_history.errors import HistoryError
@@ -114,7 +115,6 @@ class Writer:
             self._faults("begin")
             connection.execute("BEGIN IMMEDIATE")
             replies = [self._drive(make) for make in group]
-            self._faults("commit")
             self._finish(connection)
             return replies
         except BaseException:
@@ -144,6 +144,7 @@ class Writer:
 
     def _finish(self, connection: sqlite3.Connection) -> None:
         try:
+            self._faults("commit")
             connection.execute("COMMIT")
             self._faults("committed")
         except sqlite3.Error as error:
@@ -217,6 +218,11 @@ def connect_writer(path: str) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def connect_reader(path: str) -> sqlite3.Connection:
+    """A connection that changes nothing, for one look."""
+    return sqlite3.connect(f"{Path(path).as_uri()}?mode=ro", uri=True, timeout=_BUSY_MS / 1000)
 
 
 def soon(seconds: float) -> float:
