@@ -74,8 +74,11 @@ class LoopHandle(asyncio.Handle):
         """Do not call it."""
         self._cancelled = True
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._callback!r}>"
 
-class DueHandle(asyncio.TimerHandle):
+
+class DueHandle(LoopHandle, asyncio.TimerHandle):
     """A timer that was due when it was asked for: a ready callback that knows its time."""
 
     __slots__ = ()
@@ -88,15 +91,8 @@ class DueHandle(asyncio.TimerHandle):
         *,
         when: float,
     ) -> None:
-        self._callback = callback
-        self._args = args
-        self._context = context
-        self._cancelled = False
+        super().__init__(callback, args, context)
         self._when = when
-
-    def cancel(self) -> None:
-        """Do not call it."""
-        self._cancelled = True
 
 
 class WorkflowLoop(WorldRefusal):
@@ -252,7 +248,7 @@ class WorkflowLoop(WorldRefusal):
                     handle._context.run(handle._callback, *handle._args)  # type: ignore[attr-defined]  # noqa: SLF001
                 except Exception as error:  # noqa: BLE001  # a callback, not a task: asyncio reports and goes on
                     self.call_exception_handler(
-                        {"message": f"Exception in callback {handle!r}", "exception": error, "handle": handle}
+                        {"message": f"exception in {handle!r}", "exception": error, "handle": handle}
                     )
                 budget -= 1
                 if self.stopped:

@@ -17,7 +17,7 @@ from perdure_history.payloads import Payload
 from perdure_replayer.commands import CancelActivity, CancellationType, CancelTimer, Command, ScheduleActivity
 from perdure_replayer.definition import Converter
 from perdure_replayer.futures import RunFuture
-from perdure_replayer.loop import Phase, WorkflowLoop
+from perdure_replayer.loop import DueHandle, Phase, WorkflowLoop
 
 
 class CommandSink(Protocol):
@@ -119,7 +119,7 @@ class ActivityMachine(RunFuture[Any]):
         )
 
 
-class TimerMachine(asyncio.TimerHandle):
+class TimerMachine(DueHandle):
     """A durable timer: the handle that `call_later` gives back."""
 
     __slots__ = ("_journal", "dropped", "fired", "seq")
@@ -133,12 +133,7 @@ class TimerMachine(asyncio.TimerHandle):
         context: Context,
         when: float,
     ) -> None:
-        # The base's constructor only adds bookkeeping for debugging.
-        self._callback = callback
-        self._args = args
-        self._context = context
-        self._cancelled = False
-        self._when = when
+        super().__init__(callback, args, context, when=when)
         self._journal = journal
         self.seq = 0
         self.dropped = False
