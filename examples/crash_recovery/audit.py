@@ -17,7 +17,7 @@ SELECT activity_type AS step,
        sum(type = 'ActivityTaskScheduled') AS asked,
        sum(type = 'ActivityTaskCompleted') AS completed,
        sum(type = 'ActivityTaskAttemptFailed' AND coalesce(json_extract(attributes, '$.lost_worker'), '') = '') AS failed_attempts,
-       sum(type = 'ActivityTaskAttemptFailed' AND coalesce(json_extract(attributes, '$.lost_worker'), '') <> '') AS lost_with_worker
+       sum(type = 'ActivityTaskAttemptFailed' AND coalesce(json_extract(attributes, '$.lost_worker'), '') <> '') AS perhaps_cut_off
 FROM perdure_audit WHERE activity_type IS NOT NULL GROUP BY activity_type ORDER BY min(seq)
 """
 
@@ -34,12 +34,12 @@ def print_audit(database: Path, log: Iterable[Mapping[str, Any]]) -> list[dict[s
     """Print the trail of one order and two answers; give back all events for the check."""
     begun = Counter((entry["order"], entry["step"]) for entry in log if entry["what"] == "begin")
     most = max(begun, key=lambda step: (begun[step], step), default=("", ""))[0]
-    connection = sqlite3.connect(database)
+    connection = sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)
     try:
         connection.row_factory = sqlite3.Row
         print(f"\n=== The audit trail of {most}")
         _print_rows(connection.execute(TRAIL, (most,)).fetchall())
-        print("\n=== How often was each step asked for, completed, tried in vain, cut off by a kill?")
+        print("\n=== How often was each step asked for, completed, tried in vain, perhaps cut off by a kill?")
         print(STEPS.strip())
         _print_rows(connection.execute(STEPS).fetchall())
         print("\n=== Who approved what, and when?")

@@ -15,12 +15,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import cycle
 from pathlib import Path
 
 from audit import print_audit
 from check import problems
 from outside_world import LOG_VARIABLE, append, entries
 from screen import Screen
+from workflows import NEEDS_APPROVAL_CENTS
 
 from perdure.client import Client
 from perdure_history.records import RunFilter
@@ -62,6 +64,10 @@ class Worker:
         process.send_signal(signal.SIGTERM)
         return await asyncio.wait_for(process.wait(), 30)
 
+    @property
+    def pid(self) -> int:
+        return self._running().pid
+
     def _running(self) -> asyncio.subprocess.Process:
         if self.process is None or self.process.returncode is not None:
             raise SystemExit(
@@ -83,6 +89,7 @@ class Progress:
         self.attempts = 0
         self.approved = 0
         self.started = 0
+        self.first_attempt: dict[int, float] = {}
 
     def look(self) -> None:
         found, self.read_to = entries(self.log, self.read_to)
@@ -90,6 +97,7 @@ class Progress:
             match entry["what"]:
                 case "begin":
                     self.attempts += 1
+                    self.first_attempt.setdefault(entry["pid"], entry["at"])
                     self.open[entry["order"], entry["step"]] = entry["pid"]
                 case "done":
                     self.open.pop((entry["order"], entry["step"]), None)
@@ -109,22 +117,26 @@ def read_orders(limit: int | None) -> list[dict]:
     return [json.loads(line) for line in lines[:limit]]
 
 
-async def start_orders(client: Client, orders: list[dict], log: Path) -> None:
+async def start_orders(
+    client: Client, orders: list[dict], log: Path, to_approve: asyncio.Queue[str | None]
+) -> None:
     """One run an order. What the database acknowledged is noted outside it, and must be found in it later."""
     for order in orders:
         handle = await client.start_workflow("OrderWorkflow", order, id=order["order_id"], task_queue=QUEUE)
         append({"what": "started", "order": order["order_id"], "run_id": handle.result_run_id}, str(log))
+        if order["total_cents"] >= NEEDS_APPROVAL_CENTS:
+            to_approve.put_nowait(order["order_id"])
+    to_approve.put_nowait(None)
 
 
-async def approve_large(client: Client, orders: list[dict], log: Path, progress: Progress) -> None:
+async def approve_large(client: Client, log: Path, to_approve: asyncio.Queue[str | None]) -> None:
     """Approve the large orders one after the other, whether or not a worker is alive at that moment."""
-    approvers = ["dana@shop.example", "lee@shop.example"]
-    for number, order in enumerate(orders):
-        while progress.started <= orders.index(order):
-            await asyncio.sleep(0.02)
-        by = approvers[number % 2]
-        await client.get_workflow_handle(order["order_id"]).signal("approve", by)
-        append({"what": "signaled", "order": order["order_id"], "by": by}, str(log))
+    for approver in cycle(["dana@shop.example", "lee@shop.example"]):
+        order_id = await to_approve.get()
+        if order_id is None:
+            return
+        await client.get_workflow_handle(order_id).signal("approve", approver)
+        append({"what": "signaled", "order": order_id, "by": approver}, str(log))
         await asyncio.sleep(0.12)
 
 
@@ -133,36 +145,41 @@ async def kill_again_and_again(
 ) -> None:
     """Kill the worker `kills` times, spread over the work, each time while activities are in the middle."""
     for number in range(1, kills + 1):
-        while len(progress.done) < steps * number // (kills + 1) or not progress.open:
+        while len(progress.done) < steps * number // (kills + 1) or not progress.in_the_middle(worker.pid):
             worker.check_running()
             await asyncio.sleep(0.005)
             progress.look()
         pid = await worker.kill()
+        killed_at = time.time()
         progress.look()
         cut = progress.in_the_middle(pid)
-        screen.say(
-            f"kill -9 {pid}  while {len(cut)} activities were under way, such as {' of '.join(reversed(cut[0]))}"
-            if cut
-            else f"kill -9 {pid}"
-        )
-        screen.kills, screen.cut = number, screen.cut + len(cut)
-        for step in cut:
-            progress.open.pop(step, None)
-        await asyncio.sleep(0.2)
+        order, step = cut[0]
+        screen.say(f"kill -9 {pid} while {len(cut)} activities were under way, such as {step} of {order}")
+        for one in cut:
+            progress.open.pop(one)
         await worker.start()
+        while worker.pid not in progress.first_attempt:
+            worker.check_running()
+            await asyncio.sleep(0.005)
+            progress.look()
+        pause = progress.first_attempt[worker.pid] - killed_at
+        screen.say(
+            f"worker {worker.pid} goes on with all of them, {pause:.2f} s after the kill (Python's start included)"
+        )
 
 
 async def run(database: Path, log: Path, output: Path, options: argparse.Namespace) -> list[dict]:
     orders = read_orders(options.orders)
-    large = [order for order in orders if order["total_cents"] >= 150_000]
+    large = [order for order in orders if order["total_cents"] >= NEEDS_APPROVAL_CENTS]
     worker, progress = Worker(database, log, output), Progress(log)
     client = await Client.connect(f"sqlite:///{database}", identity="shop")
     with Screen(orders=len(orders), large=len(large)) as screen:
         screen.say(f"{len(orders)} orders, {len(large)} of them need approval; the database is {database}")
         await worker.start()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(start_orders(client, orders, log))
-            tasks.create_task(approve_large(client, large, log, progress))
+            to_approve: asyncio.Queue[str | None] = asyncio.Queue()
+            tasks.create_task(start_orders(client, orders, log, to_approve))
+            tasks.create_task(approve_large(client, log, to_approve))
             killing = tasks.create_task(
                 kill_again_and_again(worker, progress, screen, kills=options.kills, steps=3 * len(orders))
             )

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Protocol, Self
 
 LINE_EVERY_SECONDS = 1.0
@@ -29,8 +30,6 @@ class Screen:
             "ship": orders,
             "completed": orders,
         }
-        self.kills = 0
-        self.cut = 0
         self._began = time.monotonic()
         self._last_line = 0.0
         self._bars: Any = None
@@ -64,7 +63,7 @@ class Screen:
     def say(self, text: str) -> None:
         """Print a line that stays."""
         elapsed = time.monotonic() - self._began
-        print_line = print if self._bars is None else self._bars.console.print
+        print_line = print if self._bars is None else partial(self._bars.console.print, soft_wrap=True)
         print_line(f"{elapsed:6.2f} s  {text}")
         sys.stdout.flush()
 
