@@ -1,6 +1,7 @@
 """The page docs/reference/cli.md, written from the commands themselves: `python -m perdure.cli.reference`."""
 
 import sys
+from inspect import cleandoc
 from typing import Any
 
 import click
@@ -57,7 +58,7 @@ def _sections(command: click.Command, path: str) -> list[str]:
         ]
     context = click.Context(command, info_name=path)
     usage = " ".join([path, *command.collect_usage_pieces(context)])
-    described = (command.help or "").replace("\b\n", "")
+    described = cleandoc(command.help or "").replace("\b\n", "")
     rows = [row for parameter in command.params if (row := _row(parameter))]
     table = ["| option | meaning |", "| --- | --- |", *rows] if rows else []
     return ["\n".join([f"## {path}", "", f"    {usage}", "", described, "", *table]).rstrip() + "\n"]
