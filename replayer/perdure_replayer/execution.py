@@ -284,7 +284,7 @@ class Execution:
         if self.outcome is not None or self._error is not None or self.context is None:
             return
         try:
-            if self.context.cancellation_reason is not None and self._converter.is_cancelled(error):
+            if self.context.cancellation_reason is not None and self._is_cancelled(error):
                 self.outcome = CancelRun()
             elif isinstance(error, asyncio.CancelledError) or self._definition.fails_run(error):
                 self.outcome = FailRun(self._converter.to_failure(error))
@@ -294,6 +294,12 @@ class Execution:
         except Exception as unconvertible:  # noqa: BLE001  # a converter's bug is no reason to lose the turn's error
             self._error = unconvertible
             self.loop.stopped = True
+
+    def _is_cancelled(self, error: BaseException) -> bool:
+        # A task group of cancelled activities raises their errors as a group.
+        if isinstance(error, BaseExceptionGroup):
+            return all(map(self._is_cancelled, error.exceptions))
+        return self._converter.is_cancelled(error)
 
     # Leaving memory
 

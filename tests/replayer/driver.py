@@ -140,7 +140,9 @@ def start_event(definition: WorkflowDefinition, *arguments: object) -> WorkflowE
 class Driver:
     """One run on a worker that has no database: `history` is what would be stored."""
 
-    def __init__(self, definition: WorkflowDefinition, *arguments: object, begin: Sequence[Event] = ()) -> None:
+    def __init__(
+        self, definition: WorkflowDefinition, *arguments: object, begin: Sequence[Event] = ()
+    ) -> None:
         self.definition = definition
         self.now = START
         self.history = [HistoryEvent(1, 1, START, start_event(definition, *arguments))]

@@ -62,7 +62,12 @@ def test_finally_blocks_run_and_issue_nothing() -> None:
     driver.run.evict()
     driver.run.evict()
 
-    assert SEEN == ["child", "main", "refused", "child"] or sorted(SEEN) == ["child", "child", "main", "refused"]
+    assert SEEN == ["child", "main", "refused", "child"] or sorted(SEEN) == [
+        "child",
+        "child",
+        "main",
+        "refused",
+    ]
     assert (driver.run.activities, driver.run.timers, driver.run.head_seq) == before
     try:
         driver.run.advance([signal("on")], now=START)

@@ -121,7 +121,9 @@ def test_query_may_not_change_the_run(name: str) -> None:
     assert_replays(ASKED, driver.history)
 
 
-@pytest.mark.parametrize(("name", "why"), [("crash", "ValueError: no answer"), ("wait", "at once"), ("unencodable", "object")])
+@pytest.mark.parametrize(
+    ("name", "why"), [("crash", "ValueError: no answer"), ("wait", "at once"), ("unencodable", "object")]
+)
 def test_failing_query_says_why(name: str, why: str) -> None:
     with pytest.raises(QueryFailedError, match=why):
         ask(Driver(ASKED).run, name)
