@@ -172,9 +172,11 @@ class Scene:
     async def commit(self, worker: str, *members: TurnCommit) -> list[Verdict]:
         return await self.store.commit_turns(worker, members)
 
-    async def close(self, run_id: RunId, worker: str = "w1", status: RunStatus = RunStatus.COMPLETED) -> None:
+    async def close(
+        self, run_id: RunId, worker: str = "w1", *, status: RunStatus = RunStatus.COMPLETED, turn: int = 1
+    ) -> None:
         """Let the worker, which owns the run, end it."""
-        member = await self.member(run_id, CLOSING[status], update=RunUpdate(status=status))
+        member = await self.member(run_id, CLOSING[status], turn=turn, update=RunUpdate(status=status))
         assert await self.commit(worker, member) == [Verdict.COMMITTED]
 
     async def release(self, run_id: RunId, worker: str = "w1", **options) -> None:

@@ -374,3 +374,24 @@ async def test_a_listener_that_fails_harms_nobody(scene, caplog):
     assert (await scene.store.find_run(NAMESPACE, "order-1")).run_id == outcome.run_id
     assert len(heard) == 1
     assert "listener" in caplog.text
+
+
+async def test_a_worker_whose_process_lives_is_never_proven_dead(scene):
+    """C5: a lock is believed only when it proves something; a probe by its own process proves nothing."""
+    lock = await scene.store.hold_lock("w1")
+    record = WorkerRecord(
+        incarnation="w1",
+        identity="i",
+        task_queues=QUEUE,
+        started_at=1,
+        boot_id=lock.boot_id,
+        lock_file=lock.path,
+        lock_inode=lock.inode,
+    )
+    await scene.store.register_worker(record)
+    await scene.worker("w2")
+
+    workers = await scene.store.list_workers()
+
+    assert await scene.store.proven_dead(workers) == []
+    assert await scene.store.beat("w1") == 1
