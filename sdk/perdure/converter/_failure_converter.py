@@ -207,13 +207,17 @@ def _message(error: BaseException) -> str:
             text = "Cancelled"
     except Exception as broken:  # noqa: BLE001  a user's __str__ raises what it likes
         text = f"<{type(error).__name__} whose text cannot be had: {type(broken).__name__}>"
-    return text if text.isascii() and "\0" not in text and len(text) <= LONGEST_MESSAGE else _clean(text)
+    return _clean(_shortened(text))
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= LONGEST_MESSAGE:
+        return text
+    return f"{text[:LONGEST_MESSAGE]}... ({len(text) - LONGEST_MESSAGE} more characters)"
 
 
 def _clean(text: str) -> str:
-    """Without what databases refuse, and not too long."""
-    if len(text) > LONGEST_MESSAGE:
-        text = f"{text[:LONGEST_MESSAGE]}... ({len(text) - LONGEST_MESSAGE} more characters)"
+    """Without what databases refuse."""
     return text.replace("\0", "\\x00").encode(errors="backslashreplace").decode()
 
 
