@@ -6,6 +6,7 @@ imports nothing but the workload's module.
 
 import importlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -13,6 +14,12 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
+
+# What is measured is the tree that this file stands in, whatever version is installed.
+_ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": os.pathsep.join(str(ROOT / floor) for floor in ("sdk", "replayer", "history")),
+}
 
 
 class MeasurementFailedError(Exception):
@@ -37,6 +44,7 @@ def measure(
         done = subprocess.run(
             command(module, folder, keywords, python=python),
             cwd=ROOT,
+            env=_ENVIRONMENT,
             capture_output=True,
             text=True,
             timeout=timeout,
@@ -58,7 +66,12 @@ def recover(victim: str, heir: str, folder: Path, keywords: dict[str, Any]) -> d
     at which it had the result, as it tells in `wall_clock`.
     """
     died = subprocess.run(
-        command(victim, folder, keywords), cwd=ROOT, capture_output=True, text=True, check=False
+        command(victim, folder, keywords),
+        cwd=ROOT,
+        env=_ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if died.returncode != -9:
         raise MeasurementFailedError(

@@ -157,6 +157,18 @@ WORKLOADS = (
         figures=(
             Figure("best_ms", "best", "ms", higher_is_better=False, aim=150),
             Figure("median_ms", "median", "ms", higher_is_better=False),
+            Figure(
+                "in_use_best_ms",
+                "with Client, Worker, activity, workflow: best",
+                "ms",
+                higher_is_better=False,
+            ),
+            Figure(
+                "in_use_median_ms",
+                "with Client, Worker, activity, workflow: median",
+                "ms",
+                higher_is_better=False,
+            ),
         ),
         full={"count": 20},
         quick={"count": 3},
