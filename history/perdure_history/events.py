@@ -62,7 +62,7 @@ class EventBase(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 # The run itself
 
 
-class WorkflowExecutionStarted(EventBase, kw_only=True):
+class WorkflowExecutionStarted(EventBase, frozen=True, kw_only=True):
     """First event of a run; written by whoever starts it, before any worker knows of the run."""
 
     role: ClassVar[Role] = Role.INPUT
@@ -97,7 +97,7 @@ class WorkflowExecutionStarted(EventBase, kw_only=True):
     static_details: str = ""
 
 
-class WorkflowExecutionSignaled(EventBase, kw_only=True):
+class WorkflowExecutionSignaled(EventBase, frozen=True, kw_only=True):
     """A message from outside; the owner takes it from the inbox in the order of acceptance."""
 
     role: ClassVar[Role] = Role.INPUT
@@ -111,7 +111,7 @@ class WorkflowExecutionSignaled(EventBase, kw_only=True):
     """False in a note: accepted, but the run closed before its code could see it."""
 
 
-class WorkflowExecutionCancelRequested(EventBase, kw_only=True):
+class WorkflowExecutionCancelRequested(EventBase, frozen=True, kw_only=True):
     """Someone asked the run to cancel itself; the main coroutine gets a CancelledError."""
 
     role: ClassVar[Role] = Role.INPUT
@@ -122,7 +122,7 @@ class WorkflowExecutionCancelRequested(EventBase, kw_only=True):
     """False in a note, as for signals."""
 
 
-class WorkflowExecutionCompleted(EventBase, kw_only=True):
+class WorkflowExecutionCompleted(EventBase, frozen=True, kw_only=True):
     """The workflow returned. Last event of the run."""
 
     role: ClassVar[Role] = Role.OUTPUT
@@ -131,7 +131,7 @@ class WorkflowExecutionCompleted(EventBase, kw_only=True):
     result: Payload
 
 
-class WorkflowExecutionFailed(EventBase, kw_only=True):
+class WorkflowExecutionFailed(EventBase, frozen=True, kw_only=True):
     """The workflow raised. Last event of the run."""
 
     role: ClassVar[Role] = Role.OUTPUT
@@ -141,7 +141,7 @@ class WorkflowExecutionFailed(EventBase, kw_only=True):
     retry_state: RetryState = RetryState.RETRY_POLICY_NOT_SET
 
 
-class WorkflowExecutionCanceled(EventBase, kw_only=True):
+class WorkflowExecutionCanceled(EventBase, frozen=True, kw_only=True):
     """The workflow let its cancellation through. Last event of the run."""
 
     role: ClassVar[Role] = Role.OUTPUT
@@ -150,7 +150,7 @@ class WorkflowExecutionCanceled(EventBase, kw_only=True):
     details: tuple[Payload, ...] = ()
 
 
-class WorkflowExecutionTerminated(EventBase, kw_only=True):
+class WorkflowExecutionTerminated(EventBase, frozen=True, kw_only=True):
     """Someone ended the run without asking its code. Last event of the run."""
 
     role: ClassVar[Role] = Role.NOTE
@@ -161,7 +161,7 @@ class WorkflowExecutionTerminated(EventBase, kw_only=True):
     request_id: str = ""
 
 
-class WorkflowTaskStarted(EventBase, kw_only=True):
+class WorkflowTaskStarted(EventBase, frozen=True, kw_only=True):
     """The first turn issued no command: this row carries its time.
 
     A turn's time is the `recorded_at` of its last row. The first turn's first row was written by whoever
@@ -171,7 +171,7 @@ class WorkflowTaskStarted(EventBase, kw_only=True):
     role: ClassVar[Role] = Role.INPUT
 
 
-class WorkflowTaskFailed(EventBase, kw_only=True):
+class WorkflowTaskFailed(EventBase, frozen=True, kw_only=True):
     """A turn could not be computed: a bug in a class workflow. The turn is tried again.
 
     Written by the owner behind the turn's inputs, which are recorded so that no result is lost; the turn
@@ -187,7 +187,7 @@ class WorkflowTaskFailed(EventBase, kw_only=True):
 # Activities
 
 
-class ActivityTaskScheduled(EventBase, kw_only=True):
+class ActivityTaskScheduled(EventBase, frozen=True, kw_only=True):
     """Workflow code asked for an activity. Followed by exactly one outcome with this event's seq."""
 
     role: ClassVar[Role] = Role.OUTPUT
@@ -207,7 +207,7 @@ class ActivityTaskScheduled(EventBase, kw_only=True):
     summary: str = ""
 
 
-class ActivityTaskCompleted(EventBase, kw_only=True):
+class ActivityTaskCompleted(EventBase, frozen=True, kw_only=True):
     """Outcome: the activity returned. Written by the run's owner."""
 
     role: ClassVar[Role] = Role.INPUT
@@ -218,7 +218,7 @@ class ActivityTaskCompleted(EventBase, kw_only=True):
     started_at: int = 0
 
 
-class ActivityTaskFailed(EventBase, kw_only=True):
+class ActivityTaskFailed(EventBase, frozen=True, kw_only=True):
     """Outcome: the activity raised, and no attempt is left. `failure` is the last attempt's own."""
 
     role: ClassVar[Role] = Role.INPUT
@@ -230,7 +230,7 @@ class ActivityTaskFailed(EventBase, kw_only=True):
     started_at: int = 0
 
 
-class ActivityTaskTimedOut(EventBase, kw_only=True):
+class ActivityTaskTimedOut(EventBase, frozen=True, kw_only=True):
     """Outcome: a clock of the activity ran out, and no attempt is left.
 
     `failure` has kind TIMEOUT; its cause is the last attempt's failure, if there was one.
@@ -246,7 +246,7 @@ class ActivityTaskTimedOut(EventBase, kw_only=True):
     started_at: int = 0
 
 
-class ActivityTaskCanceled(EventBase, kw_only=True):
+class ActivityTaskCanceled(EventBase, frozen=True, kw_only=True):
     """Outcome: the activity let its cancellation through, or was canceled before it started."""
 
     role: ClassVar[Role] = Role.INPUT
@@ -257,7 +257,7 @@ class ActivityTaskCanceled(EventBase, kw_only=True):
     started_at: int = 0
 
 
-class ActivityTaskCancelRequested(EventBase, kw_only=True):
+class ActivityTaskCancelRequested(EventBase, frozen=True, kw_only=True):
     """Workflow code asked the activity to cancel itself."""
 
     role: ClassVar[Role] = Role.OUTPUT
@@ -265,7 +265,7 @@ class ActivityTaskCancelRequested(EventBase, kw_only=True):
     scheduled_seq: int
 
 
-class ActivityTaskAttemptFailed(EventBase, kw_only=True):
+class ActivityTaskAttemptFailed(EventBase, frozen=True, kw_only=True):
     """One attempt failed, timed out or was lost with its worker, and another will be made."""
 
     role: ClassVar[Role] = Role.NOTE
@@ -284,7 +284,7 @@ class ActivityTaskAttemptFailed(EventBase, kw_only=True):
 # Timers
 
 
-class TimerStarted(EventBase, kw_only=True):
+class TimerStarted(EventBase, frozen=True, kw_only=True):
     """Workflow code asked to be woken. Followed by TimerFired or TimerCanceled, or by the run's end."""
 
     role: ClassVar[Role] = Role.OUTPUT
@@ -295,7 +295,7 @@ class TimerStarted(EventBase, kw_only=True):
     summary: str = ""
 
 
-class TimerFired(EventBase, kw_only=True):
+class TimerFired(EventBase, frozen=True, kw_only=True):
     """A timer was due. Written by the run's owner, never before `fire_at` by store time."""
 
     role: ClassVar[Role] = Role.INPUT
@@ -303,7 +303,7 @@ class TimerFired(EventBase, kw_only=True):
     timer_seq: int
 
 
-class TimerCanceled(EventBase, kw_only=True):
+class TimerCanceled(EventBase, frozen=True, kw_only=True):
     """Workflow code no longer waits for a timer."""
 
     role: ClassVar[Role] = Role.OUTPUT

@@ -29,7 +29,7 @@ async def open_store(address: str) -> Store:
     if address.startswith(_MEMORY):
         return _memory(address)
     # SQLAlchemy is by far the dearest import, so it waits until a database is really opened.
-    from perdure_history.sql import open_sqlite
+    from perdure_history.sql import open_sqlite  # noqa: PLC0415  see above
 
     return await open_sqlite(sqlite_path(address))
 

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
-from typing import Any, TypeVar, overload
+from typing import Any, Self, TypeVar, overload
 
 from perdure._local import LocalWorker, traffic_of
 from perdure.client._addresses import open_store
@@ -52,7 +52,7 @@ class Client:
         identity: str | None = None,
         workflows: Sequence[Any] = (),
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
-        new_run_id: Callable[[int], RunId] = lambda now: _uuid7(now),
+        new_run_id: Callable[[int], RunId] | None = None,
     ) -> None:
         """Use an open store; see `connect` for the common way. The last two parameters are for tests."""
         self.store = store
@@ -62,7 +62,7 @@ class Client:
         self.identity = check_text("identity", identity or f"{os.getpid()}@{socket.gethostname()}")
         """Who: recorded with all that this client starts and sends."""
         self.new_id = new_id
-        self._new_run_id = new_run_id
+        self._new_run_id = new_run_id or _uuid7
         self._definitions = {one.name: one for one in map(workflow_definition, workflows)}
         self._traffic = traffic_of(store)
         self._watch: ClosingWatch | None = None
@@ -96,7 +96,7 @@ class Client:
         """Close the store. Stop workers first: they share it."""
         await self.store.close()
 
-    async def __aenter__(self) -> "Client":
+    async def __aenter__(self) -> Self:
         """Itself."""
         return self
 

@@ -13,7 +13,7 @@ WorkflowAlreadyStartedError (`perdure.exceptions`) says that the id policies for
 trouble (`perdure_history.errors.StoreError`) passes through as it is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from perdure.exceptions import PerdureError, WorkflowAlreadyStartedError
@@ -75,7 +75,7 @@ class WorkflowClosedError(RPCError):
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translated() -> Generator[None, None, None]:
     """Raise a store's refusals as what callers of the client catch."""
     try:
         yield

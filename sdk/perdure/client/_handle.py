@@ -36,11 +36,11 @@ from perdure_replayer.turn import LiveRun
 if TYPE_CHECKING:
     from perdure.client._client import Client
 
-ReturnType = TypeVar("ReturnType", covariant=True)
+ReturnType_co = TypeVar("ReturnType_co", covariant=True)
 _PAGE = 2_000
 
 
-class WorkflowHandle(Generic[ReturnType]):
+class WorkflowHandle(Generic[ReturnType_co]):
     """Talks to a run. Made by the client; making one asks nothing of the store.
 
     Without a run id it means the newest run of the workflow id, each time anew.
@@ -85,7 +85,7 @@ class WorkflowHandle(Generic[ReturnType]):
         """The run that this client started; None when the handle was made from an id."""
         return self._first_execution_run_id
 
-    async def result(self) -> ReturnType:
+    async def result(self) -> ReturnType_co:
         """What the run returns, once it has.
 
         Waits as long as it takes, across crashes of workers; use `asyncio.timeout` around it to wait less. A

@@ -5,8 +5,8 @@ import logging
 from collections.abc import Sequence
 
 from perdure._local import traffic_of
-from perdure_history.ids import RunId
 from perdure_history.events import CLOSING_TYPES
+from perdure_history.ids import RunId
 from perdure_history.records import Change, ChangeKind, EventRow, RunFilter, RunStatus, decode_problem
 from perdure_history.store import Store
 
@@ -91,7 +91,7 @@ class ClosingWatch:
             while True:
                 try:
                     await asyncio.wait_for(self._heard.wait(), LOOK_SECONDS)
-                except asyncio.TimeoutError:
+                except TimeoutError:
                     await self._report_problems()
                 self._heard.clear()
                 for run_id, future in list(self._waiting.items()):

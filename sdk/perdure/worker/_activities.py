@@ -11,6 +11,12 @@ from collections import deque
 from collections.abc import Callable
 
 from perdure.activity import ActivityCancellationDetails
+from perdure.worker._attempt import Attempt, AttemptState
+from perdure.worker._due import DueQueue
+from perdure.worker._execution import Execution
+from perdure.worker._held_run import HeldRun, News
+from perdure.worker._identity import WorkerIdentity
+from perdure.worker._retries import next_attempt_at
 from perdure_history.events import (
     ActivityTaskAttemptFailed,
     ActivityTaskCanceled,
@@ -22,12 +28,6 @@ from perdure_history.events import (
 from perdure_history.failures import Failure, FailureKind, RetryState, TimeoutType
 from perdure_history.payloads import Payload
 from perdure_replayer.turn import PendingActivity
-
-from perdure.worker._attempt import Attempt, AttemptState
-from perdure.worker._due import DueQueue
-from perdure.worker._execution import Execution
-from perdure.worker._held_run import HeldRun, News
-from perdure.worker._retries import next_attempt_at
 
 _logger = logging.getLogger("perdure.worker")
 _TIMEOUT_NAMES = {
@@ -45,9 +45,9 @@ class ActivityRunner:
         self,
         execution: Execution,
         due: DueQueue,
+        me: WorkerIdentity,
         *,
         now: Callable[[], int],
-        actor: Callable[[], str],
         wake: Callable[[HeldRun], None],
         may_start: Callable[[], bool],
         slots: int,
@@ -55,7 +55,7 @@ class ActivityRunner:
         self._execution = execution
         self._due = due
         self._now = now
-        self._actor = actor
+        self._me = me
         self._wake = wake
         self._may_start = may_start
         self._free_slots = slots
@@ -99,14 +99,14 @@ class ActivityRunner:
         if isinstance(decision, RetryState):
             self._settle(run, attempt, _final_event(attempt, failure, decision))
             return
-        attempt.state, attempt.next_at = AttemptState.NOTING, now
+        # One loss says nothing about the activity; when it goes on, the activity may be what kills workers.
+        attempt.state, attempt.next_at = AttemptState.NOTING, now if attempt.number == 1 else decision
         run.add_note(
             ActivityTaskAttemptFailed(
                 scheduled_seq=attempt.seq,
                 attempt=attempt.number,
                 failure=failure,
-                # At once: that a worker was lost says nothing about the activity.
-                next_attempt_at=now,
+                next_attempt_at=attempt.next_at,
                 lost_worker=lost_worker,
             )
         )
@@ -246,7 +246,7 @@ class ActivityRunner:
     def _settle(self, run: HeldRun, attempt: Attempt, outcome: Event) -> None:
         attempt.state = AttemptState.OVER
         run.attempts.pop(attempt.seq, None)
-        run.add_news(News(outcome, self._actor()))
+        run.add_news(News(outcome, self._me.actor))
         self._wake(run)
 
     # Clocks that run from the scheduling

@@ -3,6 +3,7 @@
 import traceback
 from collections.abc import Sequence
 
+from perdure.worker._held_run import HeldRun, News, PreparedCommit
 from perdure_history.chain import seal
 from perdure_history.events import (
     ActivityTaskCanceled,
@@ -14,7 +15,6 @@ from perdure_history.events import (
     WorkflowExecutionCanceled,
     WorkflowExecutionCancelRequested,
     WorkflowExecutionCompleted,
-    WorkflowExecutionFailed,
     WorkflowExecutionSignaled,
     WorkflowTaskFailed,
 )
@@ -24,15 +24,9 @@ from perdure_history.limits import check_size
 from perdure_history.records import RunStatus, RunUpdate, TurnCommit, TurnProblem, encode_problem
 from perdure_replayer.errors import TurnFailedError
 from perdure_replayer.turn import LiveRun, Turn
-from perdure.worker._held_run import HeldRun, News, PreparedCommit
 
 _FIRST_BACKOFF_US = 1_000_000
 _LONGEST_BACKOFF_US = 60_000_000
-_STATUS = {
-    WorkflowExecutionCompleted: RunStatus.COMPLETED,
-    WorkflowExecutionFailed: RunStatus.FAILED,
-    WorkflowExecutionCanceled: RunStatus.CANCELED,
-}
 RETRIED_CLOSE = 3
 """How often a closing turn is computed anew because messages came in before it is closed over them."""
 
@@ -73,7 +67,7 @@ def compose(run: HeldRun, live: LiveRun, *, now: int, actor: str) -> PreparedCom
         )
         for row in prepared.commit.rows:
             check_size(run.run_id, row.type, row.attributes)
-    except Exception as error:  # whatever workflow code and its values do must cost this run only
+    except Exception as error:  # noqa: BLE001  whatever workflow code and its values do costs this run only
         return failed_turn(run, error, now=now, actor=actor, news=news, notes=notes, taken=taken)
     run.open_inputs = ()
     return prepared
@@ -113,6 +107,20 @@ def failed_turn(
     prepared = _prepared(
         run, events, now, taken=taken, update=update, news=tuple(news), notes=tuple(notes), ignore_unread=True
     )
+    prepared.problem = problem
+    prepared.failed_turn = True
+    return prepared
+
+
+def mark(run: HeldRun, problem: TurnProblem | None, *, now: int, release: bool = False) -> PreparedCommit:
+    """The commit that writes (or clears) a problem and records nothing; with `release` it gives the run up."""
+    update = RunUpdate(
+        set_problem=True,
+        problem=None if problem is None else encode_problem(problem),
+        release=release,
+        wake_at=problem.next_at if release and problem is not None else None,
+    )
+    prepared = _prepared(run, [], now, update=update, ignore_unread=True)
     prepared.problem = problem
     return prepared
 
@@ -171,12 +179,22 @@ def _turn_events(turn: Turn, news: Sequence[News], actor: str) -> list[tuple[Eve
 
 
 def _turn_update(run: HeldRun, turn: Turn) -> RunUpdate | None:
-    status = _STATUS[type(turn.outputs[-1])] if turn.closes_run else None
+    status = _final_status(turn.outputs[-1]) if turn.closes_run else None
     mended = run.problem is not None
     noted = _lost_attempts_are_noted(run)
     if status is None and not mended and not noted:
         return None
     return RunUpdate(status=status, set_problem=mended, clear_orphaned=noted)
+
+
+def _final_status(closing: Event) -> RunStatus:
+    match closing:
+        case WorkflowExecutionCompleted():
+            return RunStatus.COMPLETED
+        case WorkflowExecutionCanceled():
+            return RunStatus.CANCELED
+        case _:
+            return RunStatus.FAILED
 
 
 def _lost_attempts_are_noted(run: HeldRun) -> bool:

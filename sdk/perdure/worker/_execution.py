@@ -74,7 +74,7 @@ class Execution:
             else:
                 result = await self._run_on_thread(attempt, definition, arguments, context)
             return self._converter.to_payload(result)
-        except (asyncio.CancelledError, SystemExit, Exception) as error:
+        except (asyncio.CancelledError, SystemExit, Exception) as error:  # noqa: BLE001  recorded, whatever it is
             return (
                 _CANCELED if isinstance(error, asyncio.CancelledError) else self._converter.to_failure(error)
             )

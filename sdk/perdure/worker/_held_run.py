@@ -5,14 +5,13 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from perdure.worker._attempt import Attempt
+from perdure.worker._due import DueEntry
 from perdure_history.chain import GENESIS
 from perdure_history.events import Event
 from perdure_history.records import TurnCommit, TurnProblem
 from perdure_replayer.definition import WorkflowDefinition
 from perdure_replayer.turn import HistoryEvent, LiveRun, Turn
-
-from perdure.worker._attempt import Attempt
-from perdure.worker._due import DueEntry
 
 
 class News(msgspec.Struct, frozen=True, gc=False):
@@ -35,7 +34,9 @@ class PreparedCommit:
     notes: tuple[Event, ...] = ()
     turn: Turn | None = None
     problem: TurnProblem | None = None
-    """Why the turn could not be computed, when it could not."""
+    """What the run's summary shows from this commit on, where the commit writes that."""
+    failed_turn: bool = False
+    """The turn could not be computed; `problem` says why."""
     drops_run: bool = False
     """It closes or releases the run."""
 

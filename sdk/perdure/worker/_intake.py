@@ -11,42 +11,50 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
+from perdure.worker._due import DueEntry, DueQueue
 from perdure_history.errors import StoreUnavailableError, WorkerDeadError
 from perdure_history.records import Change, ChangeKind, Claim, Message
 from perdure_history.store import WorkStore
-
-from perdure.worker._due import DueEntry, DueQueue
 
 _logger = logging.getLogger("perdure.worker")
 CLAIMS_A_PASS = 100
 _RETRY_SECONDS = 0.5
 
 
-class Intaker(Protocol):
-    """Who takes what comes."""
+class Taker(Protocol):
+    """Who takes runs and messages."""
 
-    @property
-    def incarnation(self) -> str: ...
-
-    @property
-    def room(self) -> int:
-        """How many more runs it can hold."""
-        ...
-
-    def take_claim(self, claim: Claim) -> None: ...
+    def take_claim(self, claim: Claim) -> None:
+        """Hold a run that was just claimed."""
 
     def take_start(self, run_id: str) -> None:
         """A client of this process started a run into this worker's hands."""
 
-    def take_message(self, message: Message) -> None: ...
+    def take_message(self, message: Message) -> None:
+        """Queue a message for a run that is held."""
 
     def closed_elsewhere(self, run_id: str) -> None:
         """Someone closed a run that may be held here."""
 
+
+class Host(Protocol):
+    """The worker it looks for."""
+
+    @property
+    def incarnation(self) -> str:
+        """The present one."""
+        ...
+
+    @property
+    def room(self) -> int:
+        """How many more runs can be held."""
+        ...
+
     def others_committed(self) -> None:
         """Another process committed something."""
 
-    def worker_died(self) -> None: ...
+    def worker_died(self) -> None:
+        """The store says that the incarnation is dead."""
 
 
 class Intake:
@@ -55,7 +63,8 @@ class Intake:
     def __init__(
         self,
         store: WorkStore,
-        taker: Intaker,
+        taker: Taker,
+        host: Host,
         due: DueQueue,
         *,
         now: Callable[[], int],
@@ -65,6 +74,7 @@ class Intake:
     ) -> None:
         self._store = store
         self._taker = taker
+        self._host = host
         self._due = due
         self._now = now
         self._namespace = namespace
@@ -73,8 +83,8 @@ class Intake:
         self._loop = asyncio.get_running_loop()
         self._heard: deque[Change] = deque()
         self._open = True
-        self._claims = Look(self._claim_due, taker.worker_died)
-        self._messages = Look(self._read_inbox, taker.worker_died)
+        self._claims = Look(self._claim_due, host.worker_died)
+        self._messages = Look(self._read_inbox, host.worker_died)
         self._next_wake: DueEntry | None = None
 
     def hear(self, changes: Sequence[Change]) -> None:
@@ -112,10 +122,10 @@ class Intake:
             change = heard.popleft()
             match change.kind:
                 case ChangeKind.ASSIGNED:
-                    if change.key == self._taker.incarnation:
+                    if change.key == self._host.incarnation:
                         self._taker.take_start(change.run_id)
                 case ChangeKind.MESSAGE:
-                    if change.key == self._taker.incarnation:
+                    if change.key == self._host.incarnation:
                         self.look_for_messages()
                 case ChangeKind.STARTED:
                     if change.key == self._task_queue:
@@ -125,7 +135,7 @@ class Intake:
                 case ChangeKind.FOREIGN:
                     self.look_for_runs()
                     self.look_for_messages()
-                    self._taker.others_committed()
+                    self._host.others_committed()
 
     async def _claim_due(self) -> None:
         """Claim what is due while there is room, and plan the next look."""
@@ -133,7 +143,7 @@ class Intake:
         if types is not None and not types:
             return
         queues = (self._task_queue,)
-        while (room := self._taker.room) > 0:
+        while (room := self._host.room) > 0:
             wake_at = await self._store.next_wake(
                 task_queues=queues, workflow_types=types, namespace=self._namespace
             )
@@ -143,7 +153,7 @@ class Intake:
                 self._plan(wake_at)
                 return
             claims = await self._store.claim_runs(
-                self._taker.incarnation,
+                self._host.incarnation,
                 task_queues=queues,
                 workflow_types=types,
                 namespace=self._namespace,
@@ -162,7 +172,7 @@ class Intake:
         self._next_wake = self._due.add(wake_at, self.look_for_runs)
 
     async def _read_inbox(self) -> None:
-        for message in await self._store.read_inbox(self._taker.incarnation):
+        for message in await self._store.read_inbox(self._host.incarnation):
             self._taker.take_message(message)
 
 

@@ -2,13 +2,12 @@
 
 import asyncio
 
+from perdure.worker._held_run import HeldRun
 from perdure_history.ids import RunId
 from perdure_history.store import RunStore
 from perdure_replayer.definition import Converter
 from perdure_replayer.rebuild import Rebuild
 from perdure_replayer.turn import LiveRun
-
-from perdure.worker._held_run import HeldRun
 
 PAGE = 2_000
 """Events read and replayed before the event loop gets to do something else."""

@@ -2,7 +2,7 @@
 
 import ctypes
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,10 +33,10 @@ class ThreadCall:
             return self._function(*self._arguments)
         finally:
             with self._lock:
-                thread, self._thread = self._thread, None
-                if self._interrupted and thread is not None:
+                self._thread = None
+                if self._interrupted:
                     # Whatever was thrown and has not arrived must not hit the thread's next job.
-                    _throw(thread, None)
+                    _throw(threading.get_ident(), None)
 
     def interrupt(self) -> None:
         """Throw CancelledError into the running function, once."""
@@ -48,7 +48,7 @@ class ThreadCall:
                 _throw(self._thread, CancelledError)
 
     @contextmanager
-    def shield(self) -> Iterator[None]:
+    def shield(self) -> Generator[None, None, None]:
         """Hold interruptions back while the block runs; one that came meanwhile is raised at its end."""
         with self._lock:
             before = self._interrupted

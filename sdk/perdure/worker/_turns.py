@@ -12,9 +12,12 @@ before its commit returned. After a crash nothing of this is needed: the log say
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
+from perdure.worker._composing import compose, failed_turn, release
+from perdure.worker._held_run import HeldRun, PreparedCommit
+from perdure.worker._identity import WorkerIdentity
 from perdure_history.errors import StoreUnavailableError, WorkerDeadError
 from perdure_history.events import (
     ActivityTaskCancelRequested,
@@ -24,8 +27,6 @@ from perdure_history.events import (
 )
 from perdure_history.records import EventRow, TurnProblem, Verdict
 from perdure_history.store import Store
-from perdure.worker._composing import compose, failed_turn, release
-from perdure.worker._held_run import HeldRun, PreparedCommit
 
 _logger = logging.getLogger("perdure.worker")
 
@@ -79,21 +80,19 @@ class TurnLoop:
         self,
         store: Store,
         consequences: Consequences,
-        *,
-        incarnation: Callable[[], str],
-        actor: Callable[[], str],
+        me: WorkerIdentity,
     ) -> None:
         self._store = store
         self._consequences = consequences
-        self._incarnation = incarnation
-        self._actor = actor
+        self._me = me
         self._ready: deque[HeldRun] = deque()
         self._gathering: list[PreparedCommit] = []
         self._committing: asyncio.Task[None] | None = None
         self._pump_is_due = False
         self._quiet = asyncio.Event()
         self._quiet.set()
-        self._settled = asyncio.Event()
+        self._settled: asyncio.Event | None = None
+        """Made by those who wait for a run to settle."""
 
     def wake(self, run: HeldRun) -> None:
         """Have `run` computed soon; it has news, notes or duplicates. Harmless when it is queued already."""
@@ -105,15 +104,17 @@ class TurnLoop:
 
     def release(self, run: HeldRun, *, wake_at: int | None) -> None:
         """Give an idle run up."""
-        self._submit(release(run, wake_at=wake_at, now=self._store.now()))
+        self.submit(release(run, wake_at=wake_at, now=self._store.now()))
 
     def set_aside(self, run: HeldRun, error: Exception) -> None:
         """Release a run that could not be loaded, with the reason, until its next try."""
-        self._submit(failed_turn(run, error, now=self._store.now(), actor=self._actor()))
+        self.submit(failed_turn(run, error, now=self._store.now(), actor=self._me.actor))
 
     async def until_settled(self, run: HeldRun) -> None:
-        """Return when no commit of `run` is on its way: then what it holds in memory is what is recorded."""
-        while run.in_flight is not None:
+        """Return when nothing of `run` is ready or on its way: what it holds in memory is what is recorded."""
+        while run.in_flight is not None or run.queued:
+            if self._settled is None:
+                self._settled = asyncio.Event()
             await self._settled.wait()
 
     async def until_quiet(self) -> None:
@@ -138,11 +139,11 @@ class TurnLoop:
 
     def _pump(self) -> None:
         self._pump_is_due = False
-        now, actor = self._store.now(), self._actor()
+        now, actor = self._store.now(), self._me.actor
         for _ in range(min(len(self._ready), TURNS_A_PASS)):
             run = self._ready.popleft()
             run.queued = False
-            if run.gone:
+            if run.gone or run.in_flight is not None:
                 continue
             if run.live is None:
                 self._consequences.needs_loading(run)
@@ -159,7 +160,8 @@ class TurnLoop:
             self._plan_pump()
         self._note_quiet()
 
-    def _submit(self, prepared: PreparedCommit) -> None:
+    def submit(self, prepared: PreparedCommit) -> None:
+        """Commit what was prepared for a run that has nothing on its way."""
         prepared.run.in_flight = prepared
         self._gathering.append(prepared)
         self._plan_pump()
@@ -182,9 +184,9 @@ class TurnLoop:
         self._committing = None
         for prepared, verdict in zip(batch, verdicts, strict=True):
             self._settle(prepared, verdict)
-        self._settled.set()
-        self._settled = asyncio.Event()
-        if not self._pump_is_due:
+        if self._pump_is_due:
+            self._note_quiet()
+        else:
             self._pump()
 
     async def _verdicts(self, batch: Sequence[PreparedCommit]) -> list[Verdict]:
@@ -193,7 +195,7 @@ class TurnLoop:
         tries = 0
         while True:
             try:
-                return await self._store.commit_turns(self._incarnation(), commits)
+                return await self._store.commit_turns(self._me.incarnation, commits)
             except StoreUnavailableError as error:
                 pause = _RETRY_SECONDS[min(tries, len(_RETRY_SECONDS) - 1)]
                 if tries in (0, 10) or tries % 60 == 0:
@@ -223,7 +225,7 @@ class TurnLoop:
             run.problem = prepared.problem
             run.orphaned_by = None if commit.update.clear_orphaned else run.orphaned_by
         self._follow(run, prepared)
-        if prepared.problem is not None:
+        if prepared.failed_turn and prepared.problem is not None:
             self._consequences.turn_failed(run, prepared.problem)
             return
         if run.has_work:
@@ -267,5 +269,8 @@ class TurnLoop:
         self._consequences.run_lost(run, verdict)
 
     def _note_quiet(self) -> None:
+        if self._settled is not None:
+            self._settled.set()
+            self._settled = None
         if not self._ready and not self._gathering and self._committing is None and not self._pump_is_due:
             self._quiet.set()

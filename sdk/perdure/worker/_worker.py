@@ -8,7 +8,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from perdure import _guarded
 from perdure.definitions import ActivityDefinition, activity_definition, workflow_definition
@@ -48,7 +48,7 @@ class Worker:
         lease: timedelta = timedelta(seconds=15),
         probe_interval: timedelta = timedelta(milliseconds=200),
         new_incarnation: Callable[[], str] = lambda: uuid.uuid4().hex,
-        boot_clock: Callable[[], float] = lambda: _boot_clock(),
+        boot_clock: Callable[[], float] | None = None,
     ) -> None:
         """Check the definitions and options; nothing runs yet.
 
@@ -84,7 +84,7 @@ class Worker:
         )
         self._executor = activity_executor
         self._new_incarnation = new_incarnation
-        self._boot_clock = boot_clock
+        self._boot_clock = boot_clock or _boot_clock
         self._running: asyncio.Task[None] | None = None
         self._started: asyncio.Event | None = None
         self._stop: asyncio.Event | None = None
@@ -157,7 +157,7 @@ class Worker:
         if self._running is not None:
             await asyncio.shield(self._running)
 
-    async def __aenter__(self) -> "Worker":
+    async def __aenter__(self) -> Self:
         """Begin to work; returns once runs are being taken."""
         self._started = asyncio.Event()
         self._running = asyncio.get_running_loop().create_task(self.run())
