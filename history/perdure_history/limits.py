@@ -21,6 +21,8 @@ def check_start(start: StartRun) -> None:
     check_id("task queue", start.task_queue, limit=MAX_NAME)
     check_id("request id", start.request_id)
     check_text("identity", start.first_event.actor)
+    check_text("memo", start.memo or "")
+    check_text("search attributes", start.search_attributes or "")
     check_size(start.run_id, start.first_event.type, start.first_event.attributes)
 
 
@@ -48,24 +50,32 @@ def check_worker(worker: WorkerRecord) -> None:
 
 
 def check_batch(batch: Iterable[TurnCommit]) -> None:
-    """Raise EventTooLargeError for a row that is too large, ValueError for a member that is malformed.
+    """Raise EventTooLargeError for a row that is too large, InvalidIdError for an actor that is no text that
+    every store takes, ValueError for a member that is malformed.
 
     Malformed: rows that are not numbered on from `prev_seq`, or a closing event that is not the last row of
     a member with a final status (or such a status without it). That is a bug of the caller; the store
     refuses it because nothing could mend it afterwards. The chain is the caller's: `verify` finds its faults.
     """
+    actor = ""
     for member in batch:
         seq = member.prev_seq
         ends = False
         for row in member.rows:
             seq += 1
             if row.seq != seq or ends:
+                expected = "nothing may follow a closing event" if ends else f"event {seq} was expected there"
                 raise ValueError(
-                    f"run {member.run_id}: a commit on event {member.prev_seq} has {row.type} as event {row.seq} "
-                    f"where event {seq} was expected{' to be absent after a closing event' if ends else ''}"
+                    f"run {member.run_id}: a commit on event {member.prev_seq} has {row.type} as event {row.seq}; "
+                    f"{expected}"
                 )
             ends = row.type in CLOSING_TYPES
             check_size(member.run_id, row.type, row.attributes)
+            if row.actor is not actor:
+                # Nearly always one string object for all rows of a worker.
+                actor = check_text("identity", row.actor)
+        if member.update is not None:
+            check_text("problem", member.update.problem or "")
         if ends != closes(member):
             raise ValueError(
                 f"run {member.run_id}: a commit on event {member.prev_seq} "

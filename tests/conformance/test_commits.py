@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from perdure_history.chain import GENESIS, seal
-from perdure_history.errors import EventTooLargeError, WorkerDeadError
+from perdure_history.errors import EventTooLargeError, InvalidIdError, WorkerDeadError
 from perdure_history.events import WorkflowExecutionTerminated, WorkflowTaskFailed
 from perdure_history.failures import Failure
 from perdure_history.limits import MAX_EVENT_BYTES
@@ -262,6 +262,26 @@ async def test_an_event_over_the_limit_is_refused_before_anything_is_written(sce
 
     assert caught.value.run_id == run
     assert len(await scene.store.read_history(run)) == len(await scene.store.read_history(other)) == 1
+
+
+@pytest.mark.parametrize("poison", ["too large", "impossible text"])
+async def test_a_poisoned_group_costs_nothing_to_those_that_commit_beside_it(scene, run, poison):
+    """A8: what can never be written is refused before it joins others."""
+    others = [await scene.start_owned(f"order-{number}") for number in range(2, 12)]
+    bad = (
+        await scene.member(run, scheduled("x" * MAX_EVENT_BYTES))
+        if poison == "too large"
+        else await scene.member(run, scheduled(), actor="a\0b")
+    )
+    good = [await scene.member(other, scheduled()) for other in others]
+
+    answers = await asyncio.gather(
+        *(scene.commit("w1", member) for member in [*good[:5], bad, *good[5:]]), return_exceptions=True
+    )
+
+    assert isinstance(answers.pop(5), EventTooLargeError if poison == "too large" else InvalidIdError)
+    assert answers == [[Verdict.COMMITTED]] * 10
+    assert len(await scene.store.read_history(run)) == 1
 
 
 async def test_a_malformed_member_is_refused_before_anything_is_written(scene, run):
