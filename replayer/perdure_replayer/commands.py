@@ -5,6 +5,7 @@ event to record) and `str()` (for people, in the words of the log).
 """
 
 import enum
+import re
 
 import msgspec
 
@@ -230,8 +231,11 @@ def show_duration(microseconds: int) -> str:
 
 
 def show_failure(failure: Failure) -> str:
-    """Kind or type, and message: what is compared of a failure."""
-    return f"{failure.type or failure.kind.value}: {failure.message}"
+    """Kind or type, and message: what is compared of a failure. Addresses differ between processes."""
+    return f"{failure.type or failure.kind.value}: {_ADDRESS.sub('0x...', failure.message)}"
+
+
+_ADDRESS = re.compile("0x[0-9a-fA-F]{6,}")
 
 
 def show_event(event: Event) -> str:

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextvars import Context
 from inspect import isawaitable
-from typing import Any
+from typing import Any, cast
 
 from perdure_history.errors import CorruptHistoryError
 from perdure_history.events import (
@@ -298,7 +298,8 @@ class Execution:
     def _is_cancelled(self, error: BaseException) -> bool:
         # A task group of cancelled activities raises their errors as a group.
         if isinstance(error, BaseExceptionGroup):
-            return all(map(self._is_cancelled, error.exceptions))
+            group = cast("BaseExceptionGroup[BaseException]", error)
+            return all(map(self._is_cancelled, group.exceptions))
         return self._converter.is_cancelled(error)
 
     # Leaving memory

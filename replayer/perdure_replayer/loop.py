@@ -17,7 +17,7 @@ from collections.abc import Callable, Coroutine
 from inspect import CORO_CLOSED, getcoroutinestate
 from typing import Any, Protocol, TypeVar
 
-from perdure_replayer.errors import Evicted, ReadOnlyContextError, TurnTooLongError
+from perdure_replayer.errors import BrokenRunError, Evicted, ReadOnlyContextError, TurnTooLongError
 from perdure_replayer.futures import RunFuture, RunTask
 from perdure_replayer.refusals import WorldRefusal
 
@@ -230,7 +230,9 @@ class WorkflowLoop(WorldRefusal):
             return
         if self.phase is Phase.READ_ONLY:
             raise ReadOnlyContextError(action)
-        raise Evicted
+        if self.phase is Phase.EVICTING or self._owner is None:
+            raise Evicted
+        raise BrokenRunError(self._owner.run_id, f"{action} in", "none of its turns is being computed now")
 
     def run_until_blocked(self, release: Callable[[], bool]) -> None:
         """Run callbacks until none is ready and `release` (called each time) makes none ready either.
@@ -320,11 +322,15 @@ def _close(coro: Any) -> None:
 
 
 def to_microseconds(seconds: float) -> int:
-    """Nearest microsecond; raises ValueError for what is not a moment."""
-    try:
-        return round(seconds * 1_000_000)
-    except (ValueError, OverflowError):
-        raise ValueError(f"a timer cannot wait for {seconds!r} seconds; give a finite number") from None
+    """Nearest microsecond; raises ValueError for what is not a moment that every store can hold."""
+    if not abs(seconds) < _LATEST_SECOND:
+        raise ValueError(
+            f"a timer cannot wait for {seconds!r} seconds; give a finite number of years below 10,000"
+        )
+    return round(seconds * 1_000_000)
+
+
+_LATEST_SECOND = 10_000 * 365 * 24 * 3600
 
 
 def _drop(generator: object) -> None:

@@ -7,7 +7,6 @@ The machine is the very future (or timer handle) that the code holds, so that aw
 Nothing that code sees derives from `seq`, which is 0 until the turn ends.
 """
 
-import asyncio
 from collections.abc import Callable
 from contextvars import Context
 from typing import Any, Protocol
@@ -165,13 +164,17 @@ class TimerFuture(RunFuture[None]):
 
     __slots__ = ("timer",)
 
-    timer: TimerMachine
+    def __init__(self, number: int, loop: WorkflowLoop) -> None:
+        super().__init__(number, loop)
+        self.timer: TimerMachine | None = None
+        """None where the delay was over at once."""
 
     def cancel(self, msg: Any | None = None) -> bool:
         """Cancel the timer, then be cancelled."""
         if self.done():
             return False
-        self.timer.cancel()
+        if self.timer is not None:
+            self.timer.cancel()
         return super().cancel(msg)
 
     def finish(self) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from perdure_replayer.definition import WorkflowDefinition
-from perdure_replayer.errors import TurnFailedError
+from perdure_replayer.errors import BrokenRunError, TurnFailedError
 from tests.replayer.driver import (
     AppError,
     Driver,
@@ -127,6 +127,10 @@ async def _base_exception() -> None:
     raise BaseException("below everything")  # noqa: TRY002  # what no handler expects
 
 
+async def _names_an_address() -> None:
+    raise ValueError(f"cannot use {object()!r}")
+
+
 @pytest.mark.parametrize("code", [_ordinary, _unencodable, _needs_argument])
 def test_ordinary_exception_fails_a_function_workflow(code: Any) -> None:
     driver = Driver(function_workflow(code))
@@ -185,3 +189,40 @@ def test_result_that_does_not_decode_raises_where_it_is_awaited() -> None:
 
     assert driver.result() == "ValidationError"
     assert_replays(driver.definition, driver.history)
+
+
+def test_addresses_in_a_message_are_no_divergence() -> None:
+    driver = Driver(function_workflow(_names_an_address))
+    junk = [object() for _ in range(1000)]
+
+    driver.load()
+
+    assert junk
+
+
+def test_timer_without_delay_is_over_in_its_turn_and_may_be_cancelled() -> None:
+    async def instant() -> str:
+        await here().start_timer(0)
+        cancelled = here().start_timer(-5)
+        cancelled.cancel()
+        await asyncio.sleep(0)
+        return str(cancelled.cancelled())
+
+    driver = Driver(function_workflow(instant))
+
+    assert driver.result() == "True"
+    assert "TimerStarted" not in driver.outputs()
+
+
+def test_run_asked_between_its_turns_refuses() -> None:
+    held: list[Any] = []
+
+    async def hands_out() -> None:
+        held.append(here())
+        await activity("step")
+
+    driver = Driver(function_workflow(hands_out))
+
+    with pytest.raises(BrokenRunError, match="none of its turns"):
+        held[0].start_timer(5)
+    driver.drive()

@@ -71,7 +71,7 @@ def test_loop_refuses_the_world_with_line_and_cure(code: Callable[[], Any]) -> N
     assert error.cure in str(error)
 
 
-@pytest.mark.parametrize("seconds", [float("inf"), float("nan")])
+@pytest.mark.parametrize("seconds", [float("inf"), float("nan"), 1e12])
 def test_timer_for_what_is_not_a_moment_is_refused(seconds: float) -> None:
     async def forever() -> None:
         asyncio.get_running_loop().call_later(seconds, print)
