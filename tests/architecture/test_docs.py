@@ -51,16 +51,21 @@ def blocks(text):
 
 def script(page):
     """One program that runs the blocks of a page in order, with the page's line numbers in tracebacks."""
-    lines = ["import runpy, sys", "names = {'__name__': '__main__'}", "sys.path.insert(0, '.')"]
+    lines = [
+        "import runpy, sys",
+        "from pathlib import Path",
+        "names = {'__name__': '__main__'}",
+        "sys.path.insert(0, '.')",
+    ]
     for block in blocks(page.read_text(encoding="utf-8")):
         if block.not_run is not None:
             continue
         file = block.file or f"line_{block.line}.py"
-        lines.append(f"open({file!r}, 'w').write({block.code!r})")
+        lines.append(f"Path({file!r}).write_text({block.code!r})")
         if block.file:
             lines.append(f"runpy.run_path({file!r}, run_name='__main__')")
         else:
-            lines.append(f"exec(compile(open({file!r}).read(), {file!r}, 'exec'), names)")
+            lines.append(f"exec(compile(Path({file!r}).read_text(), {file!r}, 'exec'), names)")
     return "\n".join(lines)
 
 

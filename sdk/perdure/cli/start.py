@@ -30,14 +30,14 @@ from perdure_history.ids import RunId
 async def start_command(
     workflow: str, arguments: tuple[str, ...], workflow_id: str | None, queue: str, reason: str, wait: bool
 ) -> None:
-    r"""Start a run of WORKFLOW; print its workflow id and run id once it is durable.
+    """Start a run of WORKFLOW; print its workflow id and run id once it is durable.
 
     ARGUMENTS: key=text and key:=json make one object; :=json, @file and - (standard input) are one JSON value
     each; anything else is text.
 
     \b
     perdure start order_flow id=1001 amount:=12.5 --id order-1001
-    """
+    """  # noqa: D301  click reads \b as "leave these lines as they are"
     settings = current_settings()
     values = parse_arguments(arguments)
     chosen = workflow_id if workflow_id is not None else f"{workflow}-{uuid4().hex[:12]}"
