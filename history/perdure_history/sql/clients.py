@@ -18,6 +18,7 @@ from perdure_history.records import (
 )
 from perdure_history.sql import queries, runs
 from perdure_history.sql.access import SqlAccess
+from perdure_history.sql.attempts import Attempt
 from perdure_history.sql.rows import event_row, run_record
 
 
@@ -27,7 +28,8 @@ class SqlRunStore(SqlAccess):
     async def start_run(self, start: StartRun) -> StartOutcome:
         """Group the start with what else waits; see RunStore."""
         check_start(start)
-        return cast(StartOutcome, await self._write(lambda changes: runs.start_run(start, changes)))
+        attempt = Attempt()
+        return cast(StartOutcome, await self._write(lambda changes: runs.start_run(start, changes, attempt)))
 
     async def send_message(self, message: SendMessage) -> RunId:
         """Put the message into the inbox table; see RunStore."""

@@ -249,16 +249,21 @@ class Committer:
         until = soon(self._patience)
         pause = _FIRST_PAUSE
         duplicates = 0
+        hints: list[Change] = []
         group = [member.make for member in members]
         alone = len(members) == 1 and members[0].is_single
         while True:
             try:
-                return writer.commit(group, until=until)
+                replies = writer.commit(group, until=until)
+                # A transaction that had landed finds its work done and says nothing of it: hints go out twice
+                # rather than not at all.
+                replies[0].changes = [*hints, *replies[0].changes]
+                return replies
             except Exception as caught:  # noqa: BLE001  # each error is somebody's answer
                 error: Exception = caught
-            unknown = isinstance(error, UnknownCommitError)
             trouble = self._trouble(error)
-            if unknown:
+            if isinstance(error, UnknownCommitError):
+                hints.extend(error.changes)
                 self._reopen(writer, until)
             elif trouble is Trouble.DUPLICATE and duplicates < _DUPLICATE_RETRIES:
                 duplicates += 1

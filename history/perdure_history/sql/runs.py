@@ -18,6 +18,7 @@ from perdure_history.records import (
     StartRun,
     TerminateRun,
 )
+from perdure_history.sql.attempts import Attempt
 from perdure_history.sql.rows import (
     EVENT_COLUMNS,
     MESSAGE_COLUMNS,
@@ -129,13 +130,13 @@ MESSAGE_EVENTS = Statement(
 INSERT_HISTORY = Statement("insert history", insert(history), writes=True)
 
 
-def start_run(start: StartRun, changes: list[Change]) -> Transaction[StartOutcome]:
+def start_run(start: StartRun, changes: list[Change], attempt: Attempt) -> Transaction[StartOutcome]:
     """See `RunStore.start_run`."""
     ids = {"namespace": start.namespace, "workflow_id": start.workflow_id}
     requested = yield from fetch(REQUESTED_RUN, request_id=start.request_id, **ids)
     if requested:
         run = run_record(requested[0])
-        return StartOutcome(run_id=run.run_id, created=False, owner=run.owner)
+        return StartOutcome(run_id=run.run_id, created=run.run_id == attempt.started, owner=run.owner)
     found = yield from fetch(NEWEST_RUN, **ids)
     newest = run_record(found[0]) if found else None
     decision = decide_start(start, newest)
@@ -151,6 +152,7 @@ def start_run(start: StartRun, changes: list[Change]) -> Transaction[StartOutcom
         (yield from fetch(_LIVE_WORKER, incarnation=start.owner))
     )
     run = new_run(start, nth=newest.nth + 1 if newest is not None else 1, owner_is_live=owner_is_live)
+    attempt.started = run.run_id
     yield from execute(_INSERT_RUN, **run_values(run, actor=start.first_event.actor))
     yield from execute_many(INSERT_HISTORY, [history_values(run.run_id, start.first_event)])
     if run.owner is not None:

@@ -7,6 +7,7 @@ from perdure_history.limits import check_batch, check_worker
 from perdure_history.records import Claim, HeldLock, Message, TurnCommit, Verdict, WorkerRecord
 from perdure_history.sql import queries, workers
 from perdure_history.sql.access import SqlAccess
+from perdure_history.sql.attempts import Attempt
 from perdure_history.sql.rows import worker_record
 
 
@@ -30,7 +31,7 @@ class SqlWorkStore(SqlAccess):
 
     async def beat(self, incarnation: str) -> int:
         """Raise the worker's counter."""
-        attempt = workers.Attempt()
+        attempt = Attempt()
         return cast(int, await self._write(lambda _: workers.beat(incarnation, attempt)))
 
     async def list_workers(self, *, state: str | None = "live") -> list[WorkerRecord]:
@@ -39,7 +40,7 @@ class SqlWorkStore(SqlAccess):
 
     async def bury_worker(self, incarnation: str, *, beat: int) -> int | None:
         """Mark a worker dead that did not beat since; see WorkStore."""
-        attempt = workers.Attempt()
+        attempt = Attempt()
         return cast(
             int | None,
             await self._write(lambda changes: workers.bury_worker(incarnation, beat, changes, attempt)),
@@ -47,7 +48,7 @@ class SqlWorkStore(SqlAccess):
 
     async def retire_worker(self, incarnation: str) -> int:
         """Mark the worker dead at its own wish, and remove its lock file."""
-        attempt = workers.Attempt()
+        attempt = Attempt()
         freed = await self._write(lambda changes: workers.retire_worker(incarnation, changes, attempt))
         self._file.locks.release(incarnation)
         return cast(int, freed)
@@ -63,7 +64,7 @@ class SqlWorkStore(SqlAccess):
     ) -> list[Claim]:
         """Take due runs in order of `wake_at`, then run id; see WorkStore."""
         wanted = _wanted(namespace, task_queues, workflow_types)
-        attempt = workers.Attempt()
+        attempt = Attempt()
         now = self._clock()
         claims = await self._write(
             lambda _: workers.claim_runs(incarnation, wanted, attempt, until=now, limit=limit)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import msgspec
 from sqlalchemy import ColumnElement, and_, func, insert, null, select, update
 
-from perdure_history.ids import RunId
 from perdure_history.policies import DUE_NOW, claimed_columns, with_columns
 from perdure_history.records import Change, ChangeKind, Claim, Message, RunRecord, RunStatus, WorkerRecord
+from perdure_history.sql.attempts import Attempt
 from perdure_history.sql.rows import (
     MESSAGE_COLUMNS,
     RUN_COLUMNS,
@@ -91,20 +91,6 @@ _MESSAGES = ListStatement(
         select(*MESSAGE_COLUMNS).where(inbox.c.run_id.in_(parameters("ids", size))).order_by(inbox.c.id)
     ),
 )
-
-
-class Attempt:
-    """What an earlier attempt of the same transaction meant to write.
-
-    Only for transactions that leave no event behind: when the outcome of their COMMIT is unknown, the rows
-    are read again and compared with this.
-    """
-
-    def __init__(self) -> None:
-        self.claimed: dict[RunId, int] = {}
-        """Run id -> epoch."""
-        self.freed: int | None = None
-        self.beaten: int | None = None
 
 
 def register_worker(worker: WorkerRecord, changes: list[Change]) -> Transaction[None]:

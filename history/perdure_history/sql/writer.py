@@ -42,6 +42,11 @@ def no_faults(point: str) -> None:
 class UnknownCommitError(Exception):
     """COMMIT gave an error, or its answer was lost: the transaction happened, or not."""
 
+    def __init__(self, why: str, changes: Sequence[Change]) -> None:
+        self.changes = changes
+        """What listeners should hear if it happened."""
+        super().__init__(why)
+
 
 class Reply:
     """What one transaction of a group came to: a value, or the error that is its answer."""
@@ -115,7 +120,7 @@ class Writer:
             self._faults("begin")
             connection.execute("BEGIN IMMEDIATE")
             replies = [self._drive(make) for make in group]
-            self._finish(connection)
+            self._finish(connection, replies)
             return replies
         except BaseException:
             self._roll_back()
@@ -142,7 +147,7 @@ class Writer:
         """A number that changes when another connection commits; touches no table."""
         return int(self.connection.execute("PRAGMA data_version").fetchone()[0])
 
-    def _finish(self, connection: sqlite3.Connection) -> None:
+    def _finish(self, connection: sqlite3.Connection, replies: Sequence[Reply]) -> None:
         try:
             self._faults("commit")
             connection.execute("COMMIT")
@@ -150,7 +155,8 @@ class Writer:
         except sqlite3.Error as error:
             if connection.in_transaction and _is_busy(error):
                 raise
-            raise UnknownCommitError(str(error)) from error
+            changes = [change for reply in replies for change in reply.changes]
+            raise UnknownCommitError(str(error), changes) from error
 
     def _drive(self, make: Make) -> Reply:
         """Run one transaction to its end. Its own refusal is its answer if it has not written anything."""
