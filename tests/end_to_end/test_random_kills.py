@@ -1,0 +1,152 @@
+"""300 SIGKILLs at random moments over 3,000 runs: nothing that was acknowledged is lost, nothing is there twice."""
+
+import os
+import random
+import time
+from collections import Counter
+from dataclasses import dataclass
+
+import pytest
+
+from perdure_history.records import RunStatus
+from tests.checker import Dump, Kind, check
+from tests.end_to_end.acks import read_acks
+from tests.end_to_end.processes import Child, Nursery
+from tests.end_to_end.programs import LoadPlan, Place, load, work
+from tests.end_to_end.tables import integrity, read_tables, read_tables_apart
+
+CLIENTS = ("anna", "bert")
+PARALLEL = 20
+
+
+@dataclass
+class Tally:
+    """What was done to the processes."""
+
+    kills: Counter[str]
+    seed: int
+
+
+class Village:
+    """Two workers and two clients on one file; whoever is killed comes back at once."""
+
+    def __init__(self, children: Nursery, place: Place, *, seed: int, runs: int, load_seconds: float) -> None:
+        self.children = children
+        self.place = place
+        self.dice = random.Random(seed)
+        each = runs // len(CLIENTS)
+        self.plans = {
+            name: LoadPlan(
+                name=name,
+                seed=seed,
+                runs=each,
+                rest_seconds=load_seconds * PARALLEL / each,
+                parallel=PARALLEL,
+            )
+            for name in CLIENTS
+        }
+        self.workers = [self._worker() for _ in range(2)]
+        self.clients = {name: self._client(name) for name in CLIENTS}
+        self.tally = Tally(Counter(), seed)
+
+    def kill_someone(self) -> None:
+        """SIGKILL a worker (three times of four) or a client, and start it again."""
+        busy = [name for name, child in self.clients.items() if child.alive]
+        if busy and self.dice.random() < 0.25:
+            name = self.dice.choice(busy)
+            self.clients[name].kill()
+            self.clients[name] = self._client(name)
+            self.tally.kills["client"] += 1
+            return
+        index = self.dice.randrange(len(self.workers))
+        self.workers[index].kill()
+        self.workers[index] = self._worker()
+        self.tally.kills["worker"] += 1
+
+    @property
+    def clients_are_done(self) -> bool:
+        return not any(child.alive for child in self.clients.values())
+
+    def _worker(self) -> Child:
+        return self.children.start(work, self.place)
+
+    def _client(self, name: str) -> Child:
+        return self.children.start(load, self.place, self.plans[name])
+
+
+def open_runs(dump: Dump) -> int:
+    return sum(run.status is RunStatus.RUNNING for run in dump.runs)
+
+
+def working_incarnations(dump: Dump) -> int:
+    """How many workers, one after the other, have recorded something."""
+    known = {worker.incarnation for worker in dump.workers}
+    actors = {row.actor.rpartition("/")[2] for rows in dump.history.values() for row in rows}
+    return len(known & actors)
+
+
+def lost_attempts(dump: Dump) -> int:
+    """How many attempts were lost with their workers."""
+    return sum("lost_worker" in row.attributes for rows in dump.history.values() for row in rows)
+
+
+def wait_until_all_closed(place: Place, seconds: float) -> Dump:
+    """The tables once every run has closed; the last ones seen when that does not come about."""
+    deadline = time.monotonic() + seconds
+    while True:
+        dump = read_tables_apart(place.database)
+        if not open_runs(dump) or time.monotonic() > deadline:
+            return dump
+        time.sleep(0.5)  # nothing in this process could be waited for: the workers are others
+
+
+def kill_at_random(
+    children: Nursery, place: Place, figure, *, seed: int, runs: int, kills: int, pause: float
+) -> None:
+    village = Village(children, place, seed=seed, runs=runs, load_seconds=0.8 * kills * pause)
+    figure(f"random SIGKILLs: seed {seed} (repeat with PERDURE_TEST_SEED={seed})")
+    while village.tally.kills.total() < kills:
+        time.sleep(village.dice.uniform(0, 2 * pause))  # the moment of the kill is what is random
+        village.kill_someone()
+    middle = read_tables_apart(place.database)
+    for child in village.clients.values():
+        assert child.join(240) == 0
+    dump = wait_until_all_closed(place, 120)
+    acks = read_acks(place.folder)
+    found = check(dump, acks, earlier=middle)
+    count = Counter(violation.kind for violation in found)
+    figure(
+        f"random SIGKILLs, seed {seed}: {village.tally.kills.total()} kills ({dict(village.tally.kills)}), "
+        f"{len(dump.runs)} runs, {sum(map(len, dump.history.values()))} events, "
+        f"{sum(ack.answer == 'ok' for ack in acks)} acked, {count[Kind.LOST]} lost, {count[Kind.TWICE]} twice, "
+        f"{open_runs(dump)} open; {working_incarnations(dump)} of {len(dump.workers)} workers had recorded something, "
+        f"{lost_attempts(dump)} attempts were lost with them"
+    )
+
+    assert found == []
+    assert open_runs(dump) == 0
+    assert len(dump.runs) >= runs * 0.99
+    assert integrity(place.database) == "ok"
+    assert working_incarnations(dump) >= kills / 3, "the kills came when there was nothing to kill"
+
+
+def new_seed() -> int:
+    """A fresh seed, or the one to repeat."""
+    return int(os.environ.get("PERDURE_TEST_SEED", random.SystemRandom().randrange(1 << 32)))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_300_kills_over_3000_runs_lose_nothing_and_double_nothing(children, place, figure):
+    kill_at_random(children, place, figure, seed=new_seed(), runs=3_000, kills=300, pause=0.35)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
+def test_1000_kills_over_20000_runs_lose_nothing_and_double_nothing(children, place, figure):
+    kill_at_random(children, place, figure, seed=new_seed(), runs=20_000, kills=1_000, pause=0.8)
+
+
+def test_the_tables_of_an_unknown_file_are_not_made_up(tmp_path):
+    with pytest.raises(Exception, match="unable to open"):
+        read_tables(tmp_path / "missing.db")
