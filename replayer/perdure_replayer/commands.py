@@ -25,6 +25,9 @@ from perdure_history.events import (
 from perdure_history.failures import Failure
 from perdure_history.payloads import Payload
 
+# Looking a member up in its enum costs more than making the event.
+_HERE, _QUEUE = Dispatch.HERE, Dispatch.QUEUE
+
 
 class CancellationType(enum.IntEnum):
     """What awaiting code sees when it cancels an activity."""
@@ -90,7 +93,7 @@ class ScheduleActivity(msgspec.Struct, frozen=True, gc=False):
             activity_type=self.name,
             activity_id=self.activity_id,
             input=self.input,
-            dispatch=Dispatch.HERE if not queue or queue == self.own_queue else Dispatch.QUEUE,
+            dispatch=_HERE if not queue or queue == self.own_queue else _QUEUE,
             task_queue=queue,
             schedule_to_close_timeout_us=options.schedule_to_close_timeout_us,
             schedule_to_start_timeout_us=options.schedule_to_start_timeout_us,

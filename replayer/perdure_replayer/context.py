@@ -14,7 +14,7 @@ from perdure_replayer.definition import Converter, HandlerDefinition, WorkflowDe
 from perdure_replayer.errors import ReadOnlyContextError
 from perdure_replayer.inbox import Inbox
 from perdure_replayer.journal import Journal
-from perdure_replayer.loop import Phase, WorkflowLoop
+from perdure_replayer.loop import READ_ONLY, RUNNING, WorkflowLoop
 from perdure_replayer.machines import ActivityMachine, TimerFuture
 from perdure_replayer.randomness import Randomness
 
@@ -59,7 +59,7 @@ class RunContext:
     @property
     def is_read_only(self) -> bool:
         """Whether a query is being answered."""
-        return self._loop.phase is Phase.READ_ONLY
+        return self._loop.phase is READ_ONLY
 
     def time_us(self) -> int:
         """The turn's time."""
@@ -96,7 +96,7 @@ class RunContext:
     ) -> asyncio.Future[Any]:
         """Issue the command; the future has the result, or raises what became of the activity."""
         loop = self._loop
-        if loop.phase is not Phase.RUNNING:
+        if loop.phase is not RUNNING:
             loop.refuse_unless_running("schedule an activity")
         payloads = tuple(map(self.converter.to_payload, arguments))
         journal = self._journal
@@ -154,5 +154,5 @@ class RunContext:
 
     def refuse_if_read_only(self, action: str) -> None:
         """Raises ReadOnlyContextError inside a query; `action` completes 'cannot ...'."""
-        if self._loop.phase is Phase.READ_ONLY:
+        if self._loop.phase is READ_ONLY:
             raise ReadOnlyContextError(action)

@@ -34,7 +34,7 @@ from perdure_replayer.errors import TurnFailedError, UnknownReplayFormatError
 from perdure_replayer.explain import find_waiting
 from perdure_replayer.inbox import Inbox, collect_handlers
 from perdure_replayer.journal import Issued, Journal
-from perdure_replayer.loop import Phase, WorkflowLoop
+from perdure_replayer.loop import RUNNING, WorkflowLoop
 from perdure_replayer.machines import ActivityMachine, Machine, TimerMachine
 from perdure_replayer.randomness import derive_number
 
@@ -73,7 +73,7 @@ class Execution:
         """
         loop = self.loop
         loop.turn_time = time
-        before = loop.enter(Phase.RUNNING)
+        before = loop.enter(RUNNING)
         try:
             self._variables.run(self._pass, inputs, replaying)
         except KeyboardInterrupt:

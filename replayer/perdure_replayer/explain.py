@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from functools import lru_cache
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -10,6 +11,7 @@ _OWN = frozenset({"perdure", "perdure_replayer", "perdure_history"})
 _LIBRARY = str(Path(asyncio.__file__).resolve().parent.parent)
 
 
+@lru_cache(maxsize=4096)
 def is_user_code(code: CodeType, module: str) -> bool:
     """Whether a frame belongs to the user, not to perdure and not to Python's own library."""
     top = module.partition(".")[0]

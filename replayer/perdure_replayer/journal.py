@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextvars import Context
-from typing import Any, NamedTuple
+from typing import Any
 
 from perdure_replayer.commands import Command, StartTimer
 from perdure_replayer.definition import Converter
@@ -10,14 +10,10 @@ from perdure_replayer.explain import find_caller
 from perdure_replayer.loop import WorkflowLoop
 from perdure_replayer.machines import Machine, TimerMachine
 
-
-class Issued(NamedTuple):
-    """A command, the machine that waits for its outcome, and where it was issued."""
-
-    command: Command
-    machine: Machine | None
-    place: str
-    """file:line of workflow code; empty unless the journal traces."""
+# A plain tuple: one is made for each command, and a named one costs ten times as much.
+Issued = tuple[Command, Machine | None, str]
+"""A command, the machine that waits for its outcome, and file:line of the workflow code that issued it (empty
+unless the journal traces)."""
 
 
 class Journal:
@@ -36,7 +32,7 @@ class Journal:
 
     def issue(self, command: Command, machine: Machine | None) -> None:
         """Add a command to this turn."""
-        self._entries.append(Issued(command, machine, find_caller() if self.tracing else ""))
+        self._entries.append((command, machine, find_caller() if self.tracing else ""))
 
     def start_timer(
         self,
@@ -57,7 +53,7 @@ class Journal:
         """This turn's commands, without those that were cancelled in it; the journal is empty afterwards."""
         entries = self._entries
         self._entries = []
-        for entry in entries:
-            if entry.machine is not None and entry.machine.dropped:
-                return [one for one in entries if one.machine is None or not one.machine.dropped]
+        for _, machine, _ in entries:
+            if machine is not None and machine.dropped:
+                return [entry for entry in entries if entry[1] is None or not entry[1].dropped]
         return entries

@@ -36,6 +36,10 @@ class Phase(enum.Enum):
     EVICTING = "evicting"
 
 
+# Looking a member up in its enum costs more than the rest of a check, and checks are made for each callback.
+IDLE, RUNNING, READ_ONLY, EVICTING = Phase.IDLE, Phase.RUNNING, Phase.READ_ONLY, Phase.EVICTING
+
+
 class LoopOwner(Protocol):
     """The run, as its loop needs it."""
 
@@ -103,7 +107,7 @@ class WorkflowLoop(WorldRefusal):
         """Leads from the running loop to the run: what `runtime.find` gives."""
         self._owner: LoopOwner | None = owner
         self.ready: deque[asyncio.Handle] = deque()
-        self.phase = Phase.IDLE
+        self.phase = IDLE
         self.turn_time = 0
         self.stopped = False
         """Set to end the turn at once: it has failed."""
@@ -124,9 +128,9 @@ class WorkflowLoop(WorldRefusal):
     ) -> asyncio.Handle:
         """Call it in this turn, after all that is ready before it."""
         handle = LoopHandle(callback, args, contextvars.copy_context() if context is None else context)
-        if self.phase is Phase.RUNNING:
+        if self.phase is RUNNING:
             self.ready.append(handle)
-        elif self.phase is Phase.READ_ONLY:
+        elif self.phase is READ_ONLY:
             raise ReadOnlyContextError("schedule a callback")
         return handle
 
@@ -181,7 +185,7 @@ class WorkflowLoop(WorldRefusal):
         eager_start: bool | None = None,
     ) -> asyncio.Task[T]:
         """A task of this run; it starts in this turn, after all that is ready before it."""
-        if self.phase is not Phase.RUNNING:
+        if self.phase is not RUNNING:
             coro.close()
             self.refuse_unless_running("create a task")
         self._named += 1
@@ -201,11 +205,11 @@ class WorkflowLoop(WorldRefusal):
 
     def is_running(self) -> bool:
         """Whether a turn is being computed."""
-        return self.phase is Phase.RUNNING
+        return self.phase is RUNNING
 
     def is_closed(self) -> bool:
         """Whether the run was dropped from memory."""
-        return self.phase is Phase.EVICTING
+        return self.phase is EVICTING
 
     def get_task_factory(self) -> None:
         """None: tasks are made by the loop itself."""
@@ -219,18 +223,18 @@ class WorkflowLoop(WorldRefusal):
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Log what asyncio reports, unless the run is replaying or gone."""
-        if self._owner is not None and self.phase is not Phase.EVICTING:
+        if self._owner is not None and self.phase is not EVICTING:
             self._owner.report_loop_error(context)
 
     # What the run asks of its loop
 
     def refuse_unless_running(self, action: str) -> None:
         """Raise unless a turn is being computed."""
-        if self.phase is Phase.RUNNING:
+        if self.phase is RUNNING:
             return
-        if self.phase is Phase.READ_ONLY:
+        if self.phase is READ_ONLY:
             raise ReadOnlyContextError(action)
-        if self.phase is Phase.EVICTING or self._owner is None:
+        if self.phase is EVICTING or self._owner is None:
             raise Evicted
         raise BrokenRunError(self._owner.run_id, f"{action} in", "none of its turns is being computed now")
 
@@ -283,7 +287,7 @@ class WorkflowLoop(WorldRefusal):
 
     def evict(self) -> None:
         """Close all coroutines; their finally blocks run, and whatever they ask for raises Evicted. For good."""
-        outside = self.enter(Phase.EVICTING)
+        outside = self.enter(EVICTING)
         try:
             pending = self.pending_tasks()
             for task in pending:
@@ -295,7 +299,7 @@ class WorkflowLoop(WorldRefusal):
                     waits_for.cancel()
         finally:
             self.leave(outside)
-            self.phase = Phase.EVICTING
+            self.phase = EVICTING
             self.ready.clear()
             self._tasks.clear()
             self.perdure_runtime = None

@@ -16,7 +16,7 @@ from perdure_history.payloads import Payload
 from perdure_replayer.commands import CancelActivity, CancellationType, CancelTimer, Command, ScheduleActivity
 from perdure_replayer.definition import Converter
 from perdure_replayer.futures import RunFuture
-from perdure_replayer.loop import DueHandle, Phase, WorkflowLoop
+from perdure_replayer.loop import READ_ONLY, RUNNING, DueHandle, WorkflowLoop
 
 
 class CommandSink(Protocol):
@@ -65,8 +65,8 @@ class ActivityMachine(RunFuture[Any]):
         if self.done():
             return False
         phase = self._journal.loop.phase
-        if phase is not Phase.RUNNING:
-            if phase is Phase.READ_ONLY:
+        if phase is not RUNNING:
+            if phase is READ_ONLY:
                 self._journal.loop.refuse_unless_running("cancel an activity")
             return super().cancel(msg)
         if self.seq == 0:
@@ -143,10 +143,10 @@ class TimerMachine(DueHandle):
         if self._cancelled:
             return
         loop = self._journal.loop
-        if loop.phase is Phase.READ_ONLY:
+        if loop.phase is READ_ONLY:
             loop.refuse_unless_running("cancel a timer")
         self._cancelled = True
-        if self.fired or loop.phase is not Phase.RUNNING:
+        if self.fired or loop.phase is not RUNNING:
             return
         if self.seq == 0:
             self.dropped = True

@@ -29,7 +29,7 @@ def find_divergence(
     if len(issued) == len(recorded):
         return None
     if len(issued) > len(recorded):
-        extra = issued[len(recorded)]
-        return Divergence(next_seq, "nothing", str(extra.command), extra.place)
+        command, _, place = issued[len(recorded)]
+        return Divergence(next_seq, "nothing", str(command), place)
     missing = recorded[len(issued)]
     return Divergence(missing.seq, show_event(missing.event), "nothing", "")

@@ -9,7 +9,7 @@ from perdure_history.payloads import Payload
 from perdure_replayer.definition import Converter, HandlerDefinition, decode_arguments
 from perdure_replayer.errors import QueryFailedError
 from perdure_replayer.execution import Execution
-from perdure_replayer.loop import Phase
+from perdure_replayer.loop import READ_ONLY
 
 
 def answer_query(
@@ -30,7 +30,7 @@ def answer_query(
             run_id, name, f"there is no such query; known are {', '.join(known) or 'none'}"
         )
     randomness = context.randomness.snapshot()
-    outside = execution.loop.enter(Phase.READ_ONLY)
+    outside = execution.loop.enter(READ_ONLY)
     try:
         return Context().run(_call, handler, name, arguments, context.instance, converter)
     except Exception as error:

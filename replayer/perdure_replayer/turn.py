@@ -21,12 +21,14 @@ from perdure_replayer.errors import BrokenRunError, NonDeterminismError, QueryFa
 from perdure_replayer.execution import Execution
 from perdure_replayer.history import HistoryEvent, PendingActivity, Projection, Turn
 from perdure_replayer.journal import Issued
-from perdure_replayer.machines import ActivityMachine
+from perdure_replayer.machines import ActivityMachine, Machine
 from perdure_replayer.matching import Divergence, find_divergence
 from perdure_replayer.queries import answer_query
 
 __all__ = ["HistoryEvent", "LiveRun", "PendingActivity", "Turn", "run_turn"]
 
+# Looking a member up in its enum is slow, and this is asked for each event.
+_INPUT, _OUTPUT = Role.INPUT, Role.OUTPUT
 _logger = logging.getLogger(__name__)
 
 
@@ -123,6 +125,19 @@ class LiveRun:
         self.closed = self.closed or event.closes_run
         self.head_seq = seq
 
+    def take_open(self, rows: Sequence[HistoryEvent]) -> None:
+        """Take in the rows of a turn left open, inputs and notes, without running code: `advance` will.
+
+        What they say is already true: an activity with an outcome among them is not pending any more.
+        """
+        self._refuse_unusable("take an open turn into")
+        for row in rows:
+            self._expect_next(row.seq)
+            self.head_seq = row.seq
+            self._projection.take(row.seq, row.event)
+            if row.turn is None:
+                self._noted.add(row.seq)
+
     def advance(self, news: Sequence[Event], *, now: int, recorded: int = 0) -> Turn:
         """Feed `news` (input events, in the order in which they are to be recorded) and run until the code waits.
 
@@ -155,10 +170,10 @@ class LiveRun:
             seqs = list(range(first_seq, first_seq + len(news)))
         time = max(now, self.turn_time)
         issued = self._run(list(zip(seqs, news, strict=True)), time=time, replaying=False)
-        outputs = tuple([entry.command.to_event(time) for entry in issued])
+        outputs = tuple([command.to_event(time) for command, _, _ in issued])
         seq = first_seq + len(news) - recorded
-        for entry, event in zip(issued, outputs, strict=True):
-            self._record(seq, event, entry)
+        for (_, machine, _), event in zip(issued, outputs, strict=True):
+            self._record(seq, event, machine)
             seq += 1
         added = tuple(news[recorded:])
         if not added and not outputs:
@@ -235,10 +250,10 @@ class LiveRun:
                 f"it belongs to turn {first.turn}, and turn {self.turn_number + 1} is next",
             )
         taken = 0
-        while taken < len(rows) and rows[taken].event.role is Role.INPUT:
+        while taken < len(rows) and rows[taken].event.role is _INPUT:
             taken += 1
         for row in rows[taken:]:
-            if row.event.role is not Role.OUTPUT:
+            if row.event.role is not _OUTPUT:
                 raise CorruptHistoryError(
                     self.run_id, row.seq, "an input must stand before its turn's commands"
                 )
@@ -251,8 +266,8 @@ class LiveRun:
         divergence = find_divergence(issued, outputs, next_seq=rows[-1].seq + 1)
         if divergence is not None:
             return divergence
-        for entry, row in zip(issued, outputs, strict=True):
-            self._record(row.seq, row.event, entry)
+        for (_, machine, _), row in zip(issued, outputs, strict=True):
+            self._record(row.seq, row.event, machine)
         return None
 
     def _run(self, inputs: Sequence[tuple[int, Event]], *, time: int, replaying: bool) -> list[Issued]:
@@ -264,9 +279,8 @@ class LiveRun:
             take(seq, event)
         return issued
 
-    def _record(self, seq: int, event: Event, issued: Issued) -> None:
+    def _record(self, seq: int, event: Event, machine: Machine | None) -> None:
         """A command is now event `seq`."""
-        machine = issued.machine
         if machine is not None:
             machine.seq = seq
             self._execution.machines[seq] = machine
