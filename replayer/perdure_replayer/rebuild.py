@@ -64,10 +64,7 @@ class Rebuild:
             if last_turn:
                 self.live.replay(last_turn)
             return ()
-        for entry in last_turn:
-            if entry.turn is None:
-                self.live.note(entry.seq, entry.event)
-        self.live.head_seq = self.head_seq
+        self.live.take_open(last_turn)
         return tuple(entry for entry in last_turn if entry.turn is not None)
 
 

@@ -9,9 +9,10 @@ blocks under `sandbox_unrestricted()`, helpers that ask `in_workflow()`, static 
 method calls, and every name whose value is not certain.
 """
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from inspect import getattr_static
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -27,6 +28,7 @@ from perdure_replayer.guards.recognition import (
     unwrapped,
 )
 from perdure_replayer.guards.restrictions import RESTRICTIONS, Restriction
+from perdure_replayer.guards.watch import is_installed
 
 ACTIVITY_MARK = "__perdure_activity__"
 """Attribute that a function carries when it is an activity: what it does is no concern of replay."""
@@ -36,7 +38,7 @@ IN_WORKFLOW = "in_workflow"
 
 def scan(workflow: Callable[..., Any] | type) -> list[RestrictedCallError]:
     """All restricted calls found in a workflow function or class, in the order of its code; usually none."""
-    scanner = _Scanner(RestrictionIndex(RESTRICTIONS))
+    scanner = _Scanner(_index(len(sys.modules), is_installed()))
     if isinstance(workflow, type):
         for function in _methods(workflow):
             scanner.read_function(function, first=_InstanceOf(workflow), via="")
@@ -54,6 +56,12 @@ def refuse(workflow: Callable[..., Any] | type) -> None:
     for other in findings[1:]:
         findings[0].add_note(f"also: {other.what} at {other.where}. {other.cure}")
     raise findings[0]
+
+
+@lru_cache(maxsize=1)
+def _index(loaded_modules: int, guarded: bool) -> RestrictionIndex:
+    """The index of what is loaded now; made again when that changed."""
+    return RestrictionIndex(RESTRICTIONS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -244,8 +244,8 @@ class ActivityRunner:
         self._due.add(attempt.next_at, rested)
 
     def _settle(self, run: HeldRun, attempt: Attempt, outcome: Event) -> None:
+        # It stays among the run's attempts until its outcome is recorded, so that a reload does not make it anew.
         attempt.state = AttemptState.OVER
-        run.attempts.pop(attempt.seq, None)
         run.add_news(News(outcome, self._me.actor))
         self._wake(run)
 

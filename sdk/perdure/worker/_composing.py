@@ -98,7 +98,7 @@ def failed_turn(
         failure = Failure(message=problem.message, type=problem.kind, stack_trace=problem.traceback)
         events.append((WorkflowTaskFailed(failure=failure), None, actor))
     update = RunUpdate(
-        release=not run.attempts,
+        release=not run.has_activities,
         wake_at=problem.next_at,
         set_problem=True,
         problem=encode_problem(problem),
@@ -149,25 +149,28 @@ def next_problem(former: TurnProblem | None, error: BaseException, now: int) -> 
 def _wanted_news(run: HeldRun, live: LiveRun) -> tuple[tuple[News, ...], tuple[int, ...]]:
     """What of the run's news is still news, and every inbox row that this commit consumes."""
     taken = list(run.duplicates or ())
-    wanted: list[News] = []
+    wanted: dict[object, News] = {}
     for item in run.news or ():
         if item.inbox_id is not None:
             taken.append(item.inbox_id)
-        if _is_news(item.event, live):
-            wanted.append(item)
-    return tuple(wanted), tuple(taken)
+        key = _key_of_news(item.event, live)
+        if key is not None:
+            # The first counts: the same timer may have been found due twice, on its alarm and after a reload.
+            wanted.setdefault(key, item)
+    return tuple(wanted.values()), tuple(taken)
 
 
-def _is_news(event: Event, live: LiveRun) -> bool:
+def _key_of_news(event: Event, live: LiveRun) -> object | None:
+    """What the event can be input for only once; None when that has happened, or is not wanted any more."""
     match event:
-        case TimerFired():
-            return event.timer_seq in live.timers
         case ActivityTaskCompleted() | ActivityTaskFailed() | ActivityTaskTimedOut() | ActivityTaskCanceled():
-            return event.scheduled_seq in live.activities
+            return event.scheduled_seq if event.scheduled_seq in live.activities else None
+        case TimerFired():
+            return event.timer_seq if event.timer_seq in live.timers else None
         case WorkflowExecutionSignaled() | WorkflowExecutionCancelRequested():
-            return event.request_id not in live.request_ids
+            return None if event.request_id in live.request_ids else event.request_id
         case _:
-            return True
+            return event
 
 
 def _turn_events(turn: Turn, news: Sequence[News], actor: str) -> list[tuple[Event, int | None, str]]:

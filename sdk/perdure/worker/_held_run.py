@@ -76,7 +76,7 @@ class HeldRun:
     alarms: dict[int, DueEntry] = field(default_factory=dict)
     """Open timers that are watched here, by seq of TimerStarted."""
     attempts: dict[int, Attempt] = field(default_factory=dict)
-    """Activities that are running, waiting for a slot, or waiting for their next attempt here, by seq."""
+    """Activities that are running, waiting or resting here, or whose outcome is on its way, by seq."""
 
     def add_news(self, news: News) -> None:
         """Queue an input; the caller then tells the turn loop."""
@@ -108,6 +108,11 @@ class HeldRun:
         if self.open_inputs and self.open_inputs[0].turn is not None:
             return self.open_inputs[0].turn
         return self.turn_number + 1
+
+    @property
+    def has_activities(self) -> bool:
+        """Activities are still to come to their outcome here, so the run must not be given up."""
+        return any(attempt.is_open for attempt in self.attempts.values())
 
     @property
     def has_work(self) -> bool:

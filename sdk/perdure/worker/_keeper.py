@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Executor
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from perdure._local import traffic_of
@@ -109,7 +110,7 @@ class RunKeeper:
         await self.turns.until_quiet()
         now = self._store.now()
         for run in self.holdings:
-            wake_at = now if run.attempts else self._wake_at(run)
+            wake_at = now if run.has_activities else self._wake_at(run)
             self.runner.abandon(run, _SHUTDOWN)
             self.turns.release(run, wake_at=wake_at)
         await self.turns.until_quiet()
@@ -144,9 +145,9 @@ class RunKeeper:
         started = decode_event(row.type, row.attributes)
         run = HeldRun(run_id, start.workflow_id, self._definitions[start.workflow_type])
         run.live = LiveRun(run_id, run.definition, self._client.data_converter)
-        run.live.head_seq = run.head_seq = row.seq
-        run.head_hash = row.hash
+        run.head_seq, run.head_hash = row.seq, row.hash
         run.open_inputs = (HistoryEvent(row.seq, row.turn, row.recorded_at, started),)
+        run.live.take_open(run.open_inputs)
         self._hold(run)
         self.turns.wake(run)
 
@@ -261,8 +262,11 @@ class RunKeeper:
                 self.runner.take_lost(run, pending, lost_worker)
         for seq in [seq for seq in run.alarms if seq not in live.timers]:
             self.timer_canceled(run, seq)
-        for seq, fire_at in live.timers.items():
-            if seq not in run.alarms:
+        for seq, fire_at in sorted(live.timers.items(), key=itemgetter(1)):
+            if fire_at <= now and seq not in run.alarms:
+                # At once, not through the queue: an idle run may be released before its alarm rings.
+                run.add_news(News(TimerFired(timer_seq=seq), self._me.actor))
+            elif seq not in run.alarms:
                 self.timer_started(run, seq, fire_at)
         if run.has_work:
             self.turns.wake(run)

@@ -212,6 +212,8 @@ class TurnLoop:
             self._give_back(prepared, verdict)
             return
         commit = prepared.commit
+        for item in prepared.news:
+            run.attempts.pop(getattr(item.event, "scheduled_seq", 0), None)
         if commit.taken and run.seen is not None:
             run.seen.difference_update(commit.taken)
         if prepared.drops_run:
