@@ -245,7 +245,14 @@ def failure_text(failure: Failure) -> str:
     parts: list[str] = []
     cause: Failure | None = failure
     while cause is not None:
-        name = cause.type or (cause.timeout_type.value if cause.timeout_type else cause.kind.value)
-        parts.append(f"{name}: {cause.message}" if cause.message else name)
+        parts.append(": ".join(filter(None, (_failure_name(cause), cause.message))))
         cause = cause.cause
     return " <- ".join(parts)
+
+
+def _failure_name(failure: Failure) -> str:
+    if failure.type:
+        return failure.type
+    if failure.activity_type:
+        return f"activity {failure.activity_type}"
+    return failure.timeout_type.value if failure.timeout_type else failure.kind.value

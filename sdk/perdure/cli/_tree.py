@@ -104,7 +104,13 @@ def _step_text(step: Step, now: int) -> str:
 
 def _end_node(run: RunRecord, timeline: Timeline, now: int) -> Node:
     if timeline.closed_at is None:
-        return Node(f"{coloured('waiting', 'waits for')} {waiting_text(run, timeline, now)}")
+        node = Node(f"{coloured('waiting', 'waits for')} {waiting_text(run, timeline, now)}")
+        problem = problem_of(run)
+        if problem is not None:
+            tried = f"tried {problem.attempts} times since {moment(problem.first_at)}"
+            node.children.append(Node(f"{tried}, again after {moment(problem.next_at)}"))
+            node.children.extend(Node(line) for line in problem.traceback.splitlines())
+        return node
     status = coloured(run.status.value)
     if run.status is RunStatus.COMPLETED:
         return Node(f"{status} {moment(timeline.closed_at)}: {fitted(compact(timeline.result), 110)}")

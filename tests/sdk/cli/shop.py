@@ -44,3 +44,10 @@ class Approval:
     @workflow.query
     def approved_by(self) -> str | None:
         return self.by
+
+
+@workflow.defn
+class Buggy:
+    @workflow.run
+    async def run(self) -> None:
+        raise ValueError("a bug on purpose")

@@ -94,6 +94,22 @@ def test_a_module_that_is_not_there_or_holds_nothing_is_a_usage_error(command_li
     assert "no workflow" in empty[2]
 
 
+def test_a_run_whose_code_is_broken_is_shown_with_its_traceback_everywhere(command_line, worker):
+    command_line("start", "Buggy", "--id", "buggy")
+
+    waited = command_line("result", "buggy", "--timeout", "4")
+    shown = command_line("show", "buggy")
+    listed = command_line("list", "--stuck", "--json")
+
+    assert waited.code == 1
+    assert 'ValueError("a bug on purpose")' in waited.err
+    assert 'ValueError("a bug on purpose")' in shown.out
+    assert "waits for code that can go on: ValueError: a bug on purpose" in shown.out
+    assert "a bug on purpose" in listed.json[0]["problem"]["traceback"]
+    assert command_line("doctor").code == 0
+    assert "buggy" in command_line("doctor").out
+
+
 def test_follow_prints_the_steps_of_a_run_as_they_happen_and_ends_with_it(command_line, worker):
     command_line("start", "Approval", "contract 7", "--id", "contract")
     follower = process("show", "contract", "--follow", "--db", command_line.database)
