@@ -10,6 +10,7 @@ from perdure_history.errors import ForeignDatabaseError, StoreUnavailableError
 from perdure_history.sql.liveness import boot_id, file_system_of, is_shared
 from perdure_history.sql.migrations import KNOWN_VERSION, schema_version
 from perdure_history.sql.sidecar import LOCKS_WORK, sidecar_of
+from perdure_history.sql.writer import connect_briefly
 
 WAL_RESET_FIXED = (3, 51, 3)
 """The first SQLite in which a checkpoint beside a commit cannot damage the file."""
@@ -38,8 +39,7 @@ def examine_sqlite(path: str) -> list[Fact]:
     if not file.is_file():
         raise StoreUnavailableError(url, f"there is no file {file}")
     try:
-        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=2.0)) as connection:
-            connection.execute("PRAGMA wal_autocheckpoint=0")
+        with closing(connect_briefly(str(file))) as connection:
             return [*_of_machine(file), *_of_database(connection), *_of_content(connection, url)]
     except sqlite3.DatabaseError as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):

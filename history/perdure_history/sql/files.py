@@ -18,7 +18,7 @@ from perdure_history.sql.committer import Committer
 from perdure_history.sql.dialect import Dialect
 from perdure_history.sql.liveness import WorkerLocks
 from perdure_history.sql.migrations import migrate, pending
-from perdure_history.sql.writer import Faults, connect_reader
+from perdure_history.sql.writer import Faults, connect_briefly
 
 _EXIT_SECONDS = 5.0
 _FORK_SECONDS = 1.0
@@ -73,7 +73,7 @@ class OpenFiles:
 
                 def inspect() -> None:
                     # Before anything is changed, be it only the journal mode or a directory beside the file.
-                    with contextlib.closing(connect_reader(path)) as connection:
+                    with contextlib.closing(connect_briefly(path)) as connection:
                         pending(connection, dialect, url=url)
 
                 def prepare(connection: sqlite3.Connection) -> None:

@@ -226,9 +226,15 @@ def connect_writer(path: str) -> sqlite3.Connection:
     return connection
 
 
-def connect_reader(path: str) -> sqlite3.Connection:
-    """A connection that changes nothing, for one look."""
-    return sqlite3.connect(f"{Path(path).as_uri()}?mode=ro", uri=True, timeout=_BUSY_MS / 1000)
+def connect_briefly(path: str) -> sqlite3.Connection:
+    """A connection for one look at a file that exists: its statements change nothing.
+
+    It may write all the same (not `mode=ro`), so that it leaves no log behind when it is the last to close.
+    """
+    connection = sqlite3.connect(f"{Path(path).as_uri()}?mode=rw", uri=True, timeout=_BUSY_MS / 1000)
+    connection.execute("PRAGMA wal_autocheckpoint=0")
+    connection.execute("PRAGMA query_only=ON")
+    return connection
 
 
 def soon(seconds: float) -> float:
