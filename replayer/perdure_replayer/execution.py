@@ -31,7 +31,7 @@ from perdure_replayer.conditions import Conditions
 from perdure_replayer.context import RunContext
 from perdure_replayer.definition import Converter, HandlerDefinition, WorkflowDefinition, decode_arguments
 from perdure_replayer.errors import TurnFailedError, UnknownReplayFormatError
-from perdure_replayer.explain import find_waiting
+from perdure_replayer.explain import find_definition, find_raised, find_waiting
 from perdure_replayer.inbox import Inbox, collect_handlers
 from perdure_replayer.journal import Issued, Journal
 from perdure_replayer.loop import RUNNING, WorkflowLoop
@@ -64,6 +64,9 @@ class Execution:
         self._variables = Context()
         self._main: asyncio.Task[Any] | None = None
         self._error: BaseException | None = None
+        """What fails the turn."""
+        self._let_through: BaseException | None = None
+        """What ended the run."""
 
     def run_turn(self, inputs: Sequence[Input], *, turn: int, time: int, replaying: bool) -> list[Issued]:
         """Apply `inputs` in order, run until the code waits, and give the commands in the order of issue.
@@ -87,12 +90,16 @@ class Execution:
         if self._error is not None:
             raise TurnFailedError(self.run_id, turn, self._error) from self._error
         if self.outcome is not None:
-            self.journal.issue(self.outcome, None)
+            self.journal.issue(self.outcome, None, place=self._ends_at() if self.journal.tracing else "")
         return self.journal.take()
 
     def waits_at(self) -> str:
         """file:line where the main coroutine waits; empty when it has ended."""
         return find_waiting(self._main)
+
+    def _ends_at(self) -> str:
+        raised = "" if self._let_through is None else find_raised(self._let_through)
+        return raised or find_definition(self._definition.run)
 
     # For the loop
 
@@ -286,8 +293,10 @@ class Execution:
         try:
             if self.context.cancellation_reason is not None and self._is_cancelled(error):
                 self.outcome = CancelRun()
+                self._let_through = error
             elif isinstance(error, asyncio.CancelledError) or self._definition.fails_run(error):
                 self.outcome = FailRun(self._converter.to_failure(error))
+                self._let_through = error
             else:
                 self._error = error
                 self.loop.stopped = True
@@ -311,7 +320,7 @@ class Execution:
         self.machines.clear()
         self._conditions.clear()
         self.journal.take()
-        self._main = None
+        self._main = self._error = self._let_through = None
         if self.context is not None:
             self.context.instance = None
 

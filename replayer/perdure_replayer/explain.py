@@ -2,12 +2,16 @@
 
 import asyncio
 import sys
+from collections.abc import Callable
 from functools import lru_cache
+from inspect import unwrap
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
 _OWN = frozenset({"perdure", "perdure_replayer", "perdure_history"})
+_BOUNDARY = "perdure_replayer.execution"
+"""All workflow code runs below this module; what is above belongs to whoever computes the turn."""
 _LIBRARY = str(Path(asyncio.__file__).resolve().parent.parent)
 
 
@@ -24,10 +28,31 @@ def find_caller() -> str:
     """file:line of the innermost workflow code on the stack; empty when there is none."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # inspect reads sources too
     while frame is not None:
-        if is_user_code(frame.f_code, frame.f_globals.get("__name__", "")):
+        module = frame.f_globals.get("__name__", "")
+        if module == _BOUNDARY:
+            break
+        if is_user_code(frame.f_code, module):
             return f"{frame.f_code.co_filename}:{frame.f_lineno}"
         frame = frame.f_back
     return ""
+
+
+def find_raised(error: BaseException) -> str:
+    """file:line of the innermost workflow code that `error` passed through; empty when there is none."""
+    found = ""
+    traceback = error.__traceback__
+    while traceback is not None:
+        frame = traceback.tb_frame
+        if is_user_code(frame.f_code, frame.f_globals.get("__name__", "")):
+            found = f"{frame.f_code.co_filename}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    return found
+
+
+def find_definition(function: Callable[..., object]) -> str:
+    """file:line where `function` is written, below whatever wraps it; empty when it is not written in Python."""
+    code = getattr(unwrap(function), "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if isinstance(code, CodeType) else ""
 
 
 def find_waiting(task: "asyncio.Task[Any] | None") -> str:
@@ -40,8 +65,3 @@ def find_waiting(task: "asyncio.Task[Any] | None") -> str:
             found = f"{frame.f_code.co_filename}:{frame.f_lineno}"
         awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
     return found
-
-
-def shorten(text: str, limit: int = 200) -> str:
-    """`text`, cut in the middle of nowhere but marked as cut, when it is longer than `limit` characters."""
-    return text if len(text) <= limit else text[: limit - 3] + "..."

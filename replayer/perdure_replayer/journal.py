@@ -30,9 +30,9 @@ class Journal:
         """Note where each command is issued. Slow: for explaining a divergence."""
         self._entries: list[Issued] = []
 
-    def issue(self, command: Command, machine: Machine | None) -> None:
-        """Add a command to this turn."""
-        self._entries.append((command, machine, find_caller() if self.tracing else ""))
+    def issue(self, command: Command, machine: Machine | None, *, place: str = "") -> None:
+        """Add a command to this turn; `place` is noted where the journal traces and no code is running."""
+        self._entries.append((command, machine, find_caller() or place if self.tracing else ""))
 
     def start_timer(
         self,

@@ -6,18 +6,21 @@ A stream is made when it is first drawn from: most runs never pay for one.
 
 from hashlib import sha256
 from random import Random
+from typing import Any
 from uuid import UUID
+from weakref import WeakSet
 
 
 class Randomness:
     """The random streams of one run."""
 
-    __slots__ = ("_children", "_seed", "_streams")
+    __slots__ = ("_children", "_made", "_seed", "_streams")
 
     def __init__(self, seed: str) -> None:
         self._seed = seed
         self._streams: dict[str, Random] = {}
-        self._children = 0
+        self._made = 0
+        self._children: WeakSet[Random] = WeakSet()
 
     def stream(self, name: str) -> Random:
         """The generator of this name; the same object each time."""
@@ -28,9 +31,11 @@ class Randomness:
 
     def new_stream(self) -> Random:
         """A generator that nobody else draws from, seeded from the main one."""
-        self._children += 1
+        self._made += 1
         seed = f"{self.stream('random').getrandbits(128):032x}"
-        return Random(derive_number(seed, f"child {self._children}"))  # noqa: S311  # not for secrets
+        child = Random(derive_number(seed, f"child {self._made}"))  # noqa: S311  # not for secrets
+        self._children.add(child)
+        return child
 
     def uuid4(self) -> UUID:
         """A random UUID."""
@@ -44,19 +49,22 @@ class Randomness:
         tail = self.stream("uuid7").getrandbits(62)
         return UUID(int=(millis & (1 << 48) - 1) << 80 | 7 << 76 | fraction << 64 | 2 << 62 | tail)
 
-    def snapshot(self) -> tuple[int, dict[str, object]]:
-        """Where all streams stand, for `restore`."""
-        return self._children, {name: stream.getstate() for name, stream in self._streams.items()}
+    def snapshot(self) -> "Snapshot":
+        """Where all generators stand, for `restore`."""
+        known = [*self._streams.values(), *self._children]
+        return self._made, tuple(self._streams), [(one, one.getstate()) for one in known]
 
-    def restore(self, snapshot: tuple[int, dict[str, object]]) -> None:
+    def restore(self, snapshot: "Snapshot") -> None:
         """Take back every draw since `snapshot`, also those through generators that code kept."""
-        self._children, states = snapshot
-        for name in list(self._streams):
-            state = states.get(name)
-            if state is None:
-                del self._streams[name]
-            else:
-                self._streams[name].setstate(state)  # type: ignore[arg-type]  # opaque by getstate's contract
+        self._made, names, states = snapshot
+        for name in self._streams.keys() - set(names):
+            del self._streams[name]
+        for generator, state in states:
+            generator.setstate(state)
+
+
+Snapshot = tuple[int, tuple[str, ...], list[tuple[Random, Any]]]
+"""Generators made, names of the streams, and each generator with its state (opaque by its contract)."""
 
 
 def derive_number(seed: str, name: str) -> int:

@@ -106,10 +106,16 @@ CASES: list[tuple[Callable[[], Any], int, str, str, str]] = [
     (other_order, 6, "ship(2)", "mail(3)", "asyncio.gather"),
     (asks_for_more, 8, "nothing", "extra()", 'activity("extra")'),
     (asks_for_less, 7, "mail(3)", "nothing", 'activity("ship", 2)'),
-    (returns_early, 4, "TimerStarted(5s)", 'WorkflowExecutionCompleted("done")', ""),
+    (returns_early, 4, "TimerStarted(5s)", 'WorkflowExecutionCompleted("done")', "def returns_early"),
     (waits_longer, 10, 'WorkflowExecutionCompleted("done")', "nothing", "wait_condition"),
-    (other_result, 10, '("done")', '("done!")', ""),
-    (fails, 10, "WorkflowExecutionCompleted", "WorkflowExecutionFailed(ValueError: not done)", ""),
+    (other_result, 10, '("done")', '("done!")', "def other_result"),
+    (
+        fails,
+        10,
+        "WorkflowExecutionCompleted",
+        "WorkflowExecutionFailed(ValueError: not done)",
+        "raise ValueError",
+    ),
     (cancels, 4, "TimerStarted(5s)", "ActivityTaskScheduled charge", 'activity("charge"'),
 ]
 
@@ -134,9 +140,8 @@ def test_first_difference_is_shown_from_both_sides_with_its_line(
     assert (error.run_id, error.seq) == (RUN_ID, seq)
     assert was in error.recorded
     assert asked in error.issued
-    if line:
-        file, _, number = error.where.rpartition(":")
-        assert line in linecache.getline(file, int(number))
+    file, _, number = error.where.rpartition(":")
+    assert line in linecache.getline(file, int(number))
     assert f"event {seq}" in str(error)
     run.evict()
 

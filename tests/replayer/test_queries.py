@@ -32,12 +32,13 @@ class Asked:
         self.own: Random | None = None
 
     async def run(self) -> list[Any]:
-        self.own = here().random
+        self.own = here().new_random()
+        self.main = here().random
         self.event = asyncio.Event()
         self.task = asyncio.create_task(self.event.wait())
         for _ in range(4):
             self.numbers.append([here().random.random(), str(here().uuid4()), str(here().uuid7())])
-            self.numbers.append(here().new_random().random())
+            self.numbers.append([here().new_random().random(), self.own.random()])
             await activity("step", len(self.numbers))
         self.task.cancel()
         return self.numbers
@@ -50,7 +51,13 @@ class Asked:
 
     def draw(self) -> list[Any]:
         assert self.own is not None
-        return [self.own.random(), here().random.random(), str(here().uuid4()), here().new_random().random()]
+        return [
+            self.own.random(),
+            self.main.random(),
+            here().random.random(),
+            str(here().uuid4()),
+            here().new_random().random(),
+        ]
 
     def read_only(self) -> bool:
         return here().is_read_only
