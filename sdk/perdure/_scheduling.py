@@ -1,19 +1,32 @@
 """From a call in workflow code to the command that schedules an activity."""
 
 import asyncio
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import msgspec
 
 from perdure.common import RetryPolicy
-from perdure.definitions import ActivityDefinition, activity_definition
+from perdure.definitions import ActivityDefinition, activity_definition, did_you_mean
 from perdure.durations import Duration, to_optional_microseconds
-from perdure.exceptions import EncodingError, InvalidOptionError
+from perdure.exceptions import ArgumentError, EncodingError, InvalidOptionError
 from perdure_replayer.commands import ActivityOptions, CancellationType
 from perdure_replayer.runtime import Runtime
 
 NO_OPTIONS = ActivityOptions()
+
+_OPTIONS = (
+    "task_queue",
+    "schedule_to_close_timeout",
+    "schedule_to_start_timeout",
+    "start_to_close_timeout",
+    "heartbeat_timeout",
+    "retry_policy",
+    "cancellation_type",
+    "activity_id",
+    "summary",
+)
 
 
 def schedule(
@@ -74,6 +87,23 @@ def _raise_named(
             parameter = definition.shape.parameter(at) if definition else f"argument {at + 1}"
             raise fault.named(parameter, f"activity {name!r}") from None
     raise error
+
+
+def cached_overrides(config: dict[str, Any]) -> dict[str, Any]:
+    """As `overrides_from`; calls of one place in the code mostly have the same options. Not to be changed."""
+    try:
+        return _overrides_of(tuple(config.items()))
+    except TypeError:  # something that does not hash, or an option that does not exist
+        for name in config:
+            if name not in _OPTIONS:
+                why = f"there is no option {name!r}; {did_you_mean(name, _OPTIONS)}"
+                raise ArgumentError("an activity", "", why) from None
+        return overrides_from(**config)
+
+
+@functools.lru_cache(maxsize=256)
+def _overrides_of(config: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
+    return overrides_from(**dict(config))
 
 
 def overrides_from(

@@ -256,7 +256,7 @@ def info() -> Info:
 
 def client() -> "Client":
     """The worker's client, for use within the activity."""
-    found = _context("activity.client()").client
+    found: Client | None = _context("activity.client()").client
     if found is None:
         raise NotInActivityError("activity.client()")
     return found

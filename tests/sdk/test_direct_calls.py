@@ -212,6 +212,24 @@ def test_arguments_are_given_in_one_way_only():
         Play(flow).finish()
 
 
+def test_an_option_that_does_not_exist_is_refused_with_the_close_one():
+    @workflow.defn
+    async def flow() -> None:
+        await workflow.execute_activity(charge, "a", start_to_close=5)  # type: ignore[call-overload]  # the point
+
+    with pytest.raises(ApplicationError, match="'start_to_close'; did you mean 'start_to_close_timeout'"):
+        Play(flow).finish()
+
+
+def test_options_that_do_not_hash_are_refused_like_others():
+    @workflow.defn
+    async def flow() -> None:
+        await workflow.execute_activity(charge, "a", retry_policy={})  # type: ignore[call-overload]  # the point
+
+    with pytest.raises(ApplicationError, match=r"must be a perdure\.common\.RetryPolicy"):
+        Play(flow).finish()
+
+
 def test_a_failed_activity_raises_with_its_cause():
     @workflow.defn
     async def flow() -> str:

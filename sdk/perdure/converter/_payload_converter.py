@@ -40,7 +40,7 @@ class PayloadConverter:
     def to_payload(self, value: Any) -> Payload:
         """The durable form of `value`. Raises EncodingError, naming the field, when it would not read back."""
         try:
-            encoded = _encode(value) if is_plain(value) and not isinstance(value, _BYTES) else b""
+            encoded = _encode(value) if type(value) not in _BYTES and is_plain(value) else b""
         except (ValueError, TypeError, RecursionError):
             encoded = b""
         if not encoded or b"\\u0000" in encoded:

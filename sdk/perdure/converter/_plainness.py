@@ -9,7 +9,7 @@ import enum
 import math
 import operator
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -38,6 +38,10 @@ SAFE_KEYS: frozenset[type] = frozenset({int, uuid.UUID, dt.date, dt.timedelta, d
 """Plain as keys besides str, when a dict has keys of one type only."""
 
 
+_MANY = 32
+"""Parts from which on it pays to look at all their types at once."""
+
+
 def is_plain(value: object) -> bool:
     """Whether `value` may go to msgspec as it is. RecursionError: nested too deep, or within itself."""
     kind = type(value)
@@ -49,18 +53,33 @@ def is_plain(value: object) -> bool:
     return check(value)
 
 
-def _parts_are_plain(parts: Iterable[Any]) -> bool:
-    others: set[type] = set(map(type, parts)) - SAFE
-    if not others:
+def _parts_are_plain(parts: Sequence[object]) -> bool:
+    if len(parts) > _MANY and SAFE.issuperset(map(type, parts)):
         return True
-    return all(is_plain(part) for part in parts if type(part) in others)
+    for part in parts:
+        kind = type(part)
+        if kind not in SAFE:
+            check = _checks.get(kind)
+            if not (is_plain(part) if check is None else check(part)):
+                return False
+    return True
 
 
-def _dict_is_plain(value: dict[Any, Any]) -> bool:
-    keys = set(map(type, value))
-    if keys and keys != {str} and not (len(keys) == 1 and keys <= SAFE_KEYS):
-        return False
-    return _parts_are_plain(value.values())
+def _dict_is_plain(value: dict[object, object]) -> bool:
+    for key, part in value.items():
+        if type(key) is not str:
+            return _has_safe_keys(value) and _parts_are_plain(list(value.values()))
+        kind = type(part)
+        if kind not in SAFE:
+            check = _checks.get(kind)
+            if not (is_plain(part) if check is None else check(part)):
+                return False
+    return True
+
+
+def _has_safe_keys(value: dict[object, object]) -> bool:
+    kinds: set[type] = set(map(type, value))
+    return len(kinds) == 1 and kinds <= SAFE_KEYS
 
 
 def offset_is_exact(value: dt.datetime | dt.time) -> bool:

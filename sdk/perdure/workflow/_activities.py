@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeAlias, TypedDict, TypeVar, TypeVarTuple, Unpack, overload
 
-from perdure._scheduling import overrides_from, schedule
+from perdure._scheduling import cached_overrides, schedule
 from perdure._signatures import one_or_many
 from perdure.common import Priority, RetryPolicy
 from perdure.durations import Duration
@@ -222,5 +222,5 @@ def _start(
     runtime = current(what)
     if args or arg is not _UNSET:
         several = several + one_or_many(arg if not several else several[0], args, _UNSET, what)
-    overrides = overrides_from(**config) if config else config
+    overrides = cached_overrides(config) if config else config
     return schedule(runtime, activity, several, overrides, result_type=result_type)

@@ -72,7 +72,9 @@ def run(fn: CallableAsyncType) -> CallableAsyncType:
         raise DefinitionError(
             target, [f"it is a {type(fn).__name__}; put @workflow.run directly on the method"]
         )
-    if not inspect.iscoroutinefunction(fn):
+    # Bound to a name of its own, so that type checkers do not narrow what is returned.
+    is_async: bool = inspect.iscoroutinefunction(fn)
+    if not is_async:
         raise DefinitionError(target, ["it is not async; write async def"])
     if qualname.rpartition(".")[0].rpartition(".")[2] in ("", "<locals>"):
         raise DefinitionError(target, ["it is no method; for a plain function @workflow.defn is enough"])
