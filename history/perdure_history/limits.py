@@ -112,6 +112,7 @@ def check_filter(where: RunFilter) -> None:
         where.workflow_id_prefix,
         where.run_id_prefix,
         where.task_queue,
+        where.owner,
         *where.workflow_types,
     ):
         if text is not None:

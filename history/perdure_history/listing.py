@@ -13,6 +13,7 @@ def admits(where: RunFilter, run: RunRecord) -> bool:
         and (where.workflow_id_prefix is None or run.workflow_id.startswith(where.workflow_id_prefix))
         and (where.run_id_prefix is None or run.run_id.startswith(where.run_id_prefix))
         and (where.task_queue is None or run.task_queue == where.task_queue)
+        and (where.owner is None or run.owner == where.owner)
         and (where.started_after is None or run.started_at > where.started_after)
         and (where.started_before is None or run.started_at < where.started_before)
         and (where.with_problem is None or (run.problem is not None) == where.with_problem)

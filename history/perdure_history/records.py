@@ -279,6 +279,8 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
     workflow_id_prefix: str | None = None
     run_id_prefix: str | None = None
     task_queue: str | None = None
+    owner: str | None = None
+    """Incarnation of the worker that holds them."""
     started_after: int | None = None
     started_before: int | None = None
     with_problem: bool | None = None

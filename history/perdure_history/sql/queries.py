@@ -128,6 +128,7 @@ def _conditions(where: RunFilter) -> tuple[list[ColumnElement[bool]], dict[str, 
     add_prefix("workflow_id_prefix", runs.c.workflow_id, where.workflow_id_prefix)
     add_prefix("run_id_prefix", runs.c.run_id, where.run_id_prefix)
     add("task_queue", where.task_queue, runs.c.task_queue == parameter("task_queue"))
+    add("owner", where.owner, runs.c.owner == parameter("owner"))
     add("started_after", where.started_after, runs.c.started_at > parameter("started_after"))
     add("started_before", where.started_before, runs.c.started_at < parameter("started_before"))
     if where.with_problem is not None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from perdure.cli._exits import CommandError, Exit
 from perdure.definitions import ACTIVITY, WORKFLOW
@@ -59,7 +59,7 @@ def registrations_of(module: ModuleType) -> Registrations:
         elif hasattr(value, ACTIVITY):
             activities[id(value), ""] = value
         else:
-            for method in _activity_methods(type(value)):
+            for method in _activity_methods(cast("type[object]", type(value))):
                 activities[id(value), method] = getattr(value, method)
     return Registrations(list(workflows.values()), list(activities.values()))
 

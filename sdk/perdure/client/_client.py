@@ -189,8 +189,14 @@ class Client:
         )
         if worker is not None:
             self._traffic.expect_start(start)
-        with translated():
-            outcome = await self.store.start_run(start)
+        try:
+            with translated():
+                outcome = await self.store.start_run(start)
+        except BaseException:
+            self._traffic.take_start(run_id)
+            raise
+        if outcome.run_id != run_id or outcome.owner is None:
+            self._traffic.take_start(run_id)
         return WorkflowHandle(
             self,
             id,

@@ -39,38 +39,42 @@ def compose(run: HeldRun, live: LiveRun, *, now: int, actor: str) -> PreparedCom
     """
     notes = tuple(run.notes or ())
     news, taken = _wanted_news(run, live)
-    opened = tuple(entry.event for entry in run.open_inputs)
-    clear_orphaned = _lost_attempts_are_noted(run)
     run.notes = run.news = run.duplicates = None
-    seq = run.head_seq
-    for note in notes:
-        seq += 1
-        live.note(seq, note)
-    events: list[tuple[Event, int | None, str]] = [(note, None, actor) for note in notes]
-    if not news and not opened:
-        if not events and not taken and not clear_orphaned:
-            return None
-        update = RunUpdate(clear_orphaned=True) if clear_orphaned else None
-        return _prepared(run, events, now, taken=taken, update=update, notes=notes)
     try:
-        turn = live.advance([*opened, *(item.event for item in news)], now=now, recorded=len(opened))
-        events += _turn_events(turn, news, actor)
-        prepared = _prepared(
-            run,
-            events,
-            turn.time,
-            taken=taken,
-            update=_turn_update(run, turn),
-            news=news,
-            notes=notes,
-            turn=turn,
-        )
-        for row in prepared.commit.rows:
+        prepared = _composed(run, live, news, notes, taken=taken, now=now, actor=actor)
+        for row in prepared.commit.rows if prepared is not None else ():
             check_size(run.run_id, row.type, row.attributes)
     except Exception as error:  # noqa: BLE001  whatever workflow code and its values do costs this run only
         return failed_turn(run, error, now=now, actor=actor, news=news, notes=notes, taken=taken)
     run.open_inputs = ()
     return prepared
+
+
+def _composed(
+    run: HeldRun,
+    live: LiveRun,
+    news: tuple[News, ...],
+    notes: tuple[Event, ...],
+    *,
+    taken: tuple[int, ...],
+    now: int,
+    actor: str,
+) -> PreparedCommit | None:
+    events: list[tuple[Event, int | None, str]] = []
+    for seq, note in enumerate(notes, run.head_seq + 1):
+        live.note(seq, note)
+        events.append((note, None, actor))
+    opened = [entry.event for entry in run.open_inputs]
+    if not news and not opened:
+        noted = _lost_attempts_are_noted(run)
+        if not events and not taken and not noted:
+            return None
+        update = RunUpdate(clear_orphaned=True) if noted else None
+        return _prepared(run, events, now, taken=taken, update=update, notes=notes)
+    turn = live.advance([*opened, *(item.event for item in news)], now=now, recorded=len(opened))
+    events += _turn_events(turn, news, actor)
+    update = _turn_update(run, turn)
+    return _prepared(run, events, turn.time, taken=taken, update=update, news=news, notes=notes, turn=turn)
 
 
 def failed_turn(

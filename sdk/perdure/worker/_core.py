@@ -19,7 +19,7 @@ from perdure.worker._intake import Intake
 from perdure.worker._keeper import RunKeeper
 from perdure.worker._lease import Lease
 from perdure.worker._options import WorkerOptions
-from perdure_history.errors import StoreError
+from perdure_history.errors import StoreError, WorkerDeadError
 from perdure_history.payloads import Payload
 from perdure_history.records import WorkerRecord
 from perdure_replayer.definition import WorkflowDefinition
@@ -117,7 +117,10 @@ class WorkerCore:
             self._revival.cancel()
             await asyncio.gather(self._revival, return_exceptions=True)
         self._due.clear()
-        await self._store.retire_worker(self._me.incarnation)
+        try:
+            await self._store.retire_worker(self._me.incarnation)
+        except WorkerDeadError:
+            _logger.warning("worker %s was declared dead before it had stopped", self._me.incarnation)
         self._keeper.drop_everything()
 
     async def _register(self) -> None:
@@ -139,7 +142,9 @@ class WorkerCore:
 
     def worker_died(self) -> None:
         """Others own what this worker held: drop everything and begin as a new incarnation."""
-        if self._revival is None:
+        if self._draining:
+            self._keeper.drop_everything()
+        elif self._revival is None:
             self._revival = self._loop.create_task(self._revive())
 
     async def _revive(self) -> None:
@@ -205,6 +210,7 @@ class WorkerCore:
         self._keeper.runner.nudge()
         self._intake.look_for_runs()
         self._intake.look_for_messages()
+        self._keeper.look_for_missed_runs()
 
     def runs_freed(self) -> None:
         """A dead worker's runs can be claimed."""

@@ -22,6 +22,7 @@ from perdure.worker._held_run import HeldRun, News
 from perdure.worker._holdings import Holdings
 from perdure.worker._identity import WorkerIdentity
 from perdure.worker._loading import load
+from perdure.worker._missed import MissedRuns
 from perdure.worker._options import WorkerOptions
 from perdure.worker._suspects import Judgement, convicted, judge, marked
 from perdure.worker._turns import TurnLoop
@@ -34,7 +35,6 @@ from perdure_history.records import (
     Claim,
     EventRow,
     Message,
-    RunFilter,
     RunStatus,
     TurnProblem,
     Verdict,
@@ -50,6 +50,7 @@ _logger = logging.getLogger("perdure.worker")
 _GONE = ActivityCancellationDetails(not_found=True)
 _SHUTDOWN = ActivityCancellationDetails(worker_shutdown=True)
 LOADS_AT_ONCE = 8
+_AGAIN_SECONDS = 1.0
 
 
 class RunKeeper:
@@ -89,6 +90,7 @@ class RunKeeper:
         self.holdings = Holdings(
             max_cached=options.max_cached_workflows, max_held=options.max_concurrent_workflow_tasks
         )
+        self._missed = MissedRuns(store, me, self.holdings, namespace=client.namespace, take=self.take_claim)
         self.turns = TurnLoop(store, self, me)
         self.runner = ActivityRunner(
             Execution(
@@ -139,7 +141,7 @@ class RunKeeper:
         if run_id in self.holdings:
             return
         if start is None:
-            self._spawn(self._fetch(RunId(run_id)))
+            self.look_for_missed_runs()
             return
         row = start.first_event
         started = decode_event(row.type, row.attributes)
@@ -151,13 +153,13 @@ class RunKeeper:
         self._hold(run)
         self.turns.wake(run)
 
-    async def _fetch(self, run_id: RunId) -> None:
-        """Hold a run of ours whose start was not seen here."""
-        page = await self._store.list_runs(RunFilter(namespace=self._client.namespace, run_id_prefix=run_id))
-        for record in page.runs:
-            if record.owner == self._me.incarnation and record.status is RunStatus.RUNNING:
-                self.take_claim(Claim(run=record, messages=()))
-                self._look_for_messages()
+    def look_for_missed_runs(self) -> None:
+        """Hold the runs that the store gave to this worker while it did not hear of it."""
+        self._spawn(self._take_missed())
+
+    async def _take_missed(self) -> None:
+        if await self._missed.look():
+            self._look_for_messages()
 
     def take_claim(self, claim: Claim) -> None:
         """Hold a run that was just claimed, and load it."""
@@ -318,6 +320,7 @@ class RunKeeper:
     def run_gone(self, run: HeldRun, closing: EventRow | None) -> None:
         """It is closed or released."""
         self.holdings.discard(run)
+        self._missed.departed(run.run_id)
         self.runner.abandon(run, _GONE)
         self._forget(run)
         if closing is not None:
@@ -336,7 +339,12 @@ class RunKeeper:
 
     async def _recover(self, run: HeldRun, verdict: Verdict) -> None:
         _logger.info("run %s: its commit was %s; loading it again", run.run_id, verdict.value)
-        record = await self._store.find_run(self._client.namespace, run.workflow_id, RunId(run.run_id))
+        try:
+            record = await self._store.find_run(self._client.namespace, run.workflow_id, RunId(run.run_id))
+        except StoreError as trouble:
+            _logger.warning("looking after run %s: %s", run.run_id, trouble)
+            self._loop.call_later(_AGAIN_SECONDS, lambda: self._spawn(self._recover(run, verdict)))
+            return
         run.loading = False
         if run.gone:
             return
@@ -368,7 +376,14 @@ class RunKeeper:
             run.live.evict()
             run.live = None
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # Each such task leaves its run so that the next heartbeat finds it again.
+            _logger.error("keeping runs: %s", error, exc_info=error)

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
-from perdure.worker._composing import compose, failed_turn, release
+from perdure.worker._composing import compose, failed_turn, mark, next_problem, release
 from perdure.worker._held_run import HeldRun, PreparedCommit
 from perdure.worker._identity import WorkerIdentity
 from perdure_history.errors import StoreUnavailableError, WorkerDeadError
@@ -176,18 +176,33 @@ class TurnLoop:
 
     async def _commit(self, batch: Sequence[PreparedCommit]) -> None:
         try:
-            verdicts = await self._verdicts(batch)
+            outcomes = await self._outcomes(batch)
         except WorkerDeadError:
             self._committing = None
             self._consequences.worker_died()
+            self._note_quiet()
             return
         self._committing = None
-        for prepared, verdict in zip(batch, verdicts, strict=True):
-            self._settle(prepared, verdict)
+        for prepared, outcome in zip(batch, outcomes, strict=True):
+            if isinstance(outcome, Verdict):
+                self._settle(prepared, outcome)
+            else:
+                self._refused(prepared, outcome)
         if self._pump_is_due:
             self._note_quiet()
         else:
             self._pump()
+
+    async def _outcomes(self, batch: Sequence[PreparedCommit]) -> Sequence[Verdict | Exception]:
+        """A verdict each; what the store refuses to take at all costs only the member that holds it."""
+        try:
+            return await self._verdicts(batch)
+        except WorkerDeadError:
+            raise
+        except Exception as error:  # noqa: BLE001  it becomes the run's problem
+            if len(batch) == 1:
+                return [error]
+        return [(await self._outcomes([prepared]))[0] for prepared in batch]
 
     async def _verdicts(self, batch: Sequence[PreparedCommit]) -> list[Verdict]:
         """The store's verdicts, asked for with the same bytes until it answers."""
@@ -234,6 +249,22 @@ class TurnLoop:
             self.wake(run)
         else:
             self._consequences.run_settled(run)
+
+    def _refused(self, prepared: PreparedCommit, error: Exception) -> None:
+        """Set a run aside whose commit no store would take: what its turn came to is dropped."""
+        run = prepared.run
+        run.in_flight = None
+        if run.gone:
+            return
+        _logger.error("run %s: its commit was refused and is dropped", run.run_id, exc_info=error)
+        if prepared.commit.rows:
+            run.news = run.notes = None
+            problem = next_problem(run.problem, error, self._store.now())
+            self.submit(mark(run, problem, now=self._store.now(), release=True))
+        else:
+            # Not even its release was taken: it is let go, and found again as a run that nobody attends to.
+            run.gone = True
+            self._consequences.run_gone(run, None)
 
     def _follow(self, run: HeldRun, prepared: PreparedCommit) -> None:
         for note in prepared.notes:
