@@ -34,7 +34,7 @@ def print_audit(database: Path, log: Iterable[Mapping[str, Any]]) -> list[dict[s
     """Print the trail of one order and two answers; give back all events for the check."""
     begun = Counter((entry["order"], entry["step"]) for entry in log if entry["what"] == "begin")
     most = max(begun, key=lambda step: (begun[step], step), default=("", ""))[0]
-    connection = sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)
+    connection = sqlite3.connect(database)
     try:
         connection.row_factory = sqlite3.Row
         print(f"\n=== The audit trail of {most}")

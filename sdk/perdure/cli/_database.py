@@ -2,8 +2,8 @@
 
 import os
 import sqlite3
-from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,9 +12,10 @@ from perdure.cli._exits import CommandError, Exit
 from perdure.cli._output import remark
 from perdure.cli._settings import Settings
 from perdure.client import AddressError, Client, sqlite_path
+from perdure_history.sql.migrations import schema_version
+from perdure_history.sql.writer import connect_briefly
 
 UNTOUCHED = "It was left as it is; check --db."
-COUNT_TABLES = "SELECT count(*) FROM sqlite_schema WHERE name LIKE 'perdure\\_%' ESCAPE '\\'"
 
 
 def database_url(settings: Settings) -> str:
@@ -66,20 +67,12 @@ def refuse_missing_file(url: str) -> None:
         )
     if path.is_file() and path.stat().st_size == 0:
         raise CommandError(f"{path} is an empty file, not a perdure database. {UNTOUCHED}", Exit.NO_DATABASE)
-    # An error is told when the client connects.
-    with suppress(sqlite3.Error), opened_read_only(path) as connection:
-        if not connection.execute(COUNT_TABLES).fetchone()[0]:
-            raise CommandError(f"{path} holds no perdure tables. {UNTOUCHED}", Exit.NO_DATABASE)
-
-
-@contextmanager
-def opened_read_only(path: Path) -> Generator[sqlite3.Connection]:
-    """A connection to a file that is there; it can write nothing."""
-    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
-    try:
-        yield connection
-    finally:
-        connection.close()
+    # Connecting would put tables into a database of somebody else's. Any error is told by the connection itself.
+    with suppress(sqlite3.Error), closing(connect_briefly(str(path.resolve()))) as connection:
+        if schema_version(connection) is None:
+            raise CommandError(
+                f"{path} is not a perdure database: it has no perdure_schema. {UNTOUCHED}", Exit.NO_DATABASE
+            )
 
 
 @asynccontextmanager

@@ -106,8 +106,21 @@ def test_a_run_whose_code_is_broken_is_shown_with_its_traceback_everywhere(comma
     assert 'ValueError("a bug on purpose")' in shown.out
     assert "waits for code that can go on: ValueError: a bug on purpose" in shown.out
     assert "a bug on purpose" in listed.json[0]["problem"]["traceback"]
-    assert command_line("doctor").code == 0
+    assert command_line("doctor").code == 1
     assert "buggy" in command_line("doctor").out
+
+
+def test_waiting_can_be_interrupted_and_the_run_goes_on(command_line, worker):
+    command_line("start", "Approval", "contract 7", "--id", "contract")
+    waiting = process("show", "contract", "--follow", "--json", "--db", command_line.database)
+    command_line("signal", "contract", "unheard")
+    waiting.stdout.readline()
+
+    waiting.send_signal(signal.SIGINT)
+
+    code, _, err = finish(waiting)
+    assert code == 130
+    assert "Traceback" not in err
 
 
 def test_follow_prints_the_steps_of_a_run_as_they_happen_and_ends_with_it(command_line, worker):

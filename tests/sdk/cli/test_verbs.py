@@ -190,10 +190,27 @@ def test_verify_finds_what_was_changed_behind_its_back(populated):
     assert populated("doctor").code == 1
 
 
-def test_doctor_says_what_holds(populated):
-    answer = populated("doctor", "--json")
-    found = {one["what"]: one["told"] for one in answer.json}
+def test_doctor_says_what_holds_and_what_is_to_be_mended(populated):
+    populated("start", "greeting", "name=eve", "--id", "nobody-takes-it")
 
-    assert answer.code == 0
-    assert {"python", "sqlite", "schema", "journal", "triggers", "runs", "workers"} <= found.keys()
-    assert "1 running" in found["runs"]
+    answer = populated("doctor", "--json")
+    found = {one["name"]: one for one in answer.json}
+
+    assert {
+        "Python",
+        "SQLite",
+        "schema",
+        "journal mode",
+        "INSERT-only history",
+        "workers alive",
+    } <= found.keys()
+    assert found["INSERT-only history"]["ok"]
+    assert not found["runs without a worker"]["ok"]
+    assert answer.code == 1
+
+
+def test_doctor_has_nothing_to_mend_where_no_run_waits(command_line):
+    command_line("start", "greeting", "name=ada", "--id", "first")
+    command_line("terminate", "first")
+
+    assert command_line("doctor").code == 0
