@@ -120,8 +120,7 @@ async def test_a_stopped_worker_that_wakes_after_its_lease_writes_nothing(childr
     other = children.start(work, place, WorkerPlan(lease_seconds=LEASE))
     other.hear()
 
-    await stop_between_commits(zombie.pid, client)
-    stopped_at = time.monotonic_ns()
+    stopped_at = await stop_between_commits(zombie.pid, client)
     await until(dead_workers, client)
     buried_after = (time.monotonic_ns() - stopped_at) / 1e9
     (dead,) = await dead_workers(client)
@@ -151,20 +150,22 @@ async def test_a_stopped_worker_that_wakes_after_its_lease_writes_nothing(childr
     assert check(dump, read_acks(place.folder), earlier=at_burial) == []
 
 
-async def stop_between_commits(pid: int, client) -> None:
-    """SIGSTOP a process at a moment when it does not hold the file's write lock, so that others can go on.
+async def stop_between_commits(pid: int, client) -> int:
+    """SIGSTOP a process at a moment when it does not hold the file's write lock, so that others can go on; when that was.
 
     A process stopped inside a transaction blocks an SQLite file for everyone until it goes on; that is
     SQLite's nature and not what is tested here.
     """
     for number in count():
         os.kill(pid, signal.SIGSTOP)
+        stopped_at = time.monotonic_ns()
         try:
             await asyncio.wait_for(a_write(client, number), 1)
         except TimeoutError:
             os.kill(pid, signal.SIGCONT)
         else:
-            return
+            return stopped_at
+    raise AssertionError
 
 
 async def a_write(client, number: int) -> None:
