@@ -83,11 +83,12 @@ class WorkerLocks:
         for incarnation in list(self._held):
             self.release(incarnation)
 
-    def forget(self, worker: WorkerRecord) -> None:
+    def forget(self, incarnation: str) -> None:
         """Remove the file of a worker that was buried, unless it is one of this process."""
-        if worker.lock_file and worker.incarnation not in self._held:
-            with contextlib.suppress(OSError):
-                self._place_of(worker).unlink()
+        with self._guard:
+            if incarnation not in self._held:
+                with contextlib.suppress(OSError):
+                    (self._directory / _file_name(incarnation)).unlink()
 
     def proven_dead(self, workers: Sequence[WorkerRecord]) -> list[str]:
         """Incarnations of those whose process is certainly dead."""

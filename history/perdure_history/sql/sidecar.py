@@ -26,8 +26,11 @@ LOCKS_WORK = fcntl is not None
 """Whether this platform has POSIX record locks."""
 
 _CONTENDED = (errno.EACCES, errno.EAGAIN)
-_FIRST_PAUSE = 0.0002
-_LONGEST_PAUSE = 0.003
+_PAUSE = 0.0002
+_LONGEST_PAUSE = 0.002
+_TURN = 0
+_NEXT = 1
+"""Bytes of the file: whose is the turn, and who is the next to have it."""
 
 
 class WriterBusyError(Exception):
@@ -39,17 +42,23 @@ def sidecar_of(path: str) -> Path:
     return Path(f"{path}-perdure")
 
 
-def try_lock(descriptor: int) -> bool:
-    """Lock the whole file for this process, unless another has it."""
+def try_lock(descriptor: int, byte: int = 0) -> bool:
+    """Lock one byte of the file for this process, unless another has it."""
     if fcntl is None:
         return True
     try:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
     except OSError as error:
         if error.errno in _CONTENDED:
             return False
         raise
     return True
+
+
+def unlock(descriptor: int, byte: int = 0) -> None:
+    """Give one byte of the file up."""
+    if fcntl is not None:
+        fcntl.lockf(descriptor, fcntl.LOCK_UN, 1, byte)
 
 
 class WriterLock:
@@ -68,19 +77,27 @@ class WriterLock:
     def acquire(self, *, until: float) -> None:
         """Wait for the turn until `until` (time.monotonic). Raises WriterBusyError.
 
-        Asks again and again instead of waiting in the kernel, which has no time limit for these locks.
+        Asks again and again instead of waiting in the kernel, which has no time limit for these locks. Only
+        one process at a time asks for the turn, so one that writes all the time cannot have it twice in a row
+        while another waits.
         """
-        pause = _FIRST_PAUSE
-        while not try_lock(self._descriptor):
-            if time.monotonic() >= until:
-                raise WriterBusyError("another process has been writing all the time")
-            self._sleep(pause)
-            pause = min(pause * 1.5, _LONGEST_PAUSE)
+        self._take(_NEXT, until=until, longest=_LONGEST_PAUSE)
+        try:
+            self._take(_TURN, until=until, longest=_PAUSE)
+        finally:
+            unlock(self._descriptor, _NEXT)
 
     def release(self) -> None:
         """Let others write."""
-        if fcntl is not None:
-            fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
+        unlock(self._descriptor, _TURN)
+
+    def _take(self, byte: int, *, until: float, longest: float) -> None:
+        pause = _PAUSE
+        while not try_lock(self._descriptor, byte):
+            if time.monotonic() >= until:
+                raise WriterBusyError("another process has been writing all the time")
+            self._sleep(pause)
+            pause = min(pause * 1.5, longest)
 
     def close(self) -> None:
         """Give back the descriptor, and the lock with it."""

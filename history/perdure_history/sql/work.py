@@ -41,10 +41,10 @@ class SqlWorkStore(SqlAccess):
     async def bury_worker(self, incarnation: str, *, beat: int) -> int | None:
         """Mark a worker dead that did not beat since; see WorkStore."""
         attempt = Attempt()
-        return cast(
-            int | None,
-            await self._write(lambda changes: workers.bury_worker(incarnation, beat, changes, attempt)),
-        )
+        freed = await self._write(lambda changes: workers.bury_worker(incarnation, beat, changes, attempt))
+        if freed is not None:
+            self._file.locks.forget(incarnation)
+        return cast(int | None, freed)
 
     async def retire_worker(self, incarnation: str) -> int:
         """Mark the worker dead at its own wish, and remove its lock file."""

@@ -9,10 +9,13 @@ import os
 import signal
 import sqlite3
 import sys
+from pathlib import Path
 
 from perdure_history.records import RunStatus, RunUpdate, WorkerRecord
 from perdure_history.sql import open_sqlite
 from perdure_history.sql import writer as writer_module
+from perdure_history.sql.sidecar import WriterLock
+from perdure_history.sql.writer import soon
 from tests.conformance.scene import CLOSING, Scene, scheduled, signal_request, start_request
 from tests.conformance.stores import ManualClock
 
@@ -202,6 +205,14 @@ def in_one_transaction_forever(path):
     """Keep the file locked, as a stopped process would."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("BEGIN IMMEDIATE")
+    say("ready")
+    sys.stdin.readline()
+
+
+def in_the_turn_forever(folder):
+    """Keep the turn to write."""
+    lock = WriterLock(Path(folder))
+    lock.acquire(until=soon(5))
     say("ready")
     sys.stdin.readline()
 

@@ -16,8 +16,13 @@ import pytest
 from perdure_history.errors import StoreUnavailableError
 from perdure_history.records import ChangeKind, WorkerRecord
 from perdure_history.sql import open_sqlite
+from perdure_history.sql.sidecar import WriterBusyError
+from perdure_history.sql.sqlite import SqliteDialect
+from perdure_history.sql.writer import Writer, soon
 from perdure_history.verification import verify_rows
 from tests.conformance.scene import Scene, start_request
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[3]
 SECONDS = 60
@@ -261,6 +266,24 @@ async def verify_all(path, run_ids):
     store = await open_sqlite(path)
     for run_id in run_ids:
         assert verify_rows(run_id, await store.read_history(run_id)) == []
+    await store.close()
+
+
+async def test_no_process_commits_or_checkpoints_while_another_has_the_turn(path):
+    """The lock that keeps checkpoints and commits apart is respected by both, and freed by a kill."""
+    store = await open_sqlite(path, patience_seconds=0.3)
+    with child("in_the_turn_forever", f"{path}-perdure") as busy:
+        await asyncio.to_thread(hear, busy, "ready")
+        other = Writer(str(path), SqliteDialect())
+
+        with pytest.raises(StoreUnavailableError, match="another process"):
+            await store.start_run(start_request("order-1", request_id="same", run_id="r1"))
+        with pytest.raises(WriterBusyError):
+            other.checkpoint(until=soon(0.05))
+
+        busy.kill()
+        busy.wait(SECONDS)
+        assert (await store.start_run(start_request("order-1", request_id="same", run_id="r1"))).created
     await store.close()
 
 
