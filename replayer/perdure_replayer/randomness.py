@@ -20,7 +20,7 @@ class Randomness:
         self._seed = seed
         self._streams: dict[str, Random] = {}
         self._made = 0
-        self._children: WeakSet[Random] = WeakSet()
+        self._children: WeakSet[Random] | None = None
 
     def stream(self, name: str) -> Random:
         """The generator of this name; the same object each time."""
@@ -34,6 +34,8 @@ class Randomness:
         self._made += 1
         seed = f"{self.stream('random').getrandbits(128):032x}"
         child = Random(derive_number(seed, f"child {self._made}"))  # noqa: S311  # not for secrets
+        if self._children is None:
+            self._children = WeakSet()
         self._children.add(child)
         return child
 
@@ -51,7 +53,7 @@ class Randomness:
 
     def snapshot(self) -> "Snapshot":
         """Where all generators stand, for `restore`."""
-        known = [*self._streams.values(), *self._children]
+        known = [*self._streams.values(), *(self._children or ())]
         return self._made, tuple(self._streams), [(one, one.getstate()) for one in known]
 
     def restore(self, snapshot: "Snapshot") -> None:
