@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from perdure._texts import checked_text
 from perdure.common import RetryPolicy
 from perdure.definitions import ActivityDefinition, activity_definition, did_you_mean
 from perdure.durations import Duration, to_optional_microseconds
@@ -141,5 +142,5 @@ def overrides_from(
     if cancellation_type is not None:
         given["cancellation_type"] = cancellation_type
     texts = {"task_queue": task_queue, "activity_id": activity_id, "summary": summary}
-    given.update((name, text) for name, text in texts.items() if text is not None)
+    given.update((name, checked_text(name, text)) for name, text in texts.items() if text not in (None, ""))
     return given

@@ -15,6 +15,7 @@ from perdure import _scheduling
 from perdure._activity_context import ActivityContext
 from perdure._activity_context import current as _current
 from perdure._signatures import call_shape, is_written_as_method, parameter_problems, signature_of, types_of
+from perdure._texts import checked_text
 from perdure.common import Priority, RetryPolicy
 from perdure.converter import PayloadConverter
 from perdure.definitions import ACTIVITY, ActivityDefinition
@@ -75,6 +76,9 @@ def defn(
         heartbeat_timeout=heartbeat_timeout,
         task_queue=task_queue,
     )
+
+    if name is not None:
+        checked_text("name", name)
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         definition = _define(function, name, options, no_thread_cancel_exception=no_thread_cancel_exception)

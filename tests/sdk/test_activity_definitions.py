@@ -135,6 +135,11 @@ def test_what_cannot_be_recorded_is_refused_at_decoration(target: Callable[..., 
         {"schedule_to_start_timeout": -1},
         {"schedule_to_close_timeout": float("nan")},
         {"retry_policy": {"maximum_attempts": 1}},
+        {"task_queue": "a\0b"},
+        {"task_queue": 5},
+        {"name": ""},
+        {"name": "\ud800"},
+        {"name": "x" * 1001},
     ],
 )
 def test_an_option_that_makes_no_sense_is_named(options: dict[str, Any]):

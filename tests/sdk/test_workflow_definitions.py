@@ -8,7 +8,7 @@ import pytest
 from perdure import activity, workflow
 from perdure.common import RawValue
 from perdure.definitions import query_name, signal_name, workflow_definition, workflow_name
-from perdure.exceptions import ApplicationError, DefinitionError, NotDefinedError
+from perdure.exceptions import ApplicationError, DefinitionError, InvalidOptionError, NotDefinedError
 
 
 @workflow.defn
@@ -254,6 +254,12 @@ def test_all_problems_are_told_at_once():
         workflow.defn(Bad)
 
     assert len(caught.value.problems) == 2
+
+
+@pytest.mark.parametrize("name", ["", "a\0b", 5])
+def test_a_name_that_no_database_holds_is_refused(name: Any):
+    with pytest.raises(InvalidOptionError, match="^name="):
+        workflow.defn(name=name)
 
 
 def test_run_and_init_are_for_methods():

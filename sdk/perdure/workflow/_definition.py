@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar, overload
 
 from perdure._signatures import parameter_problems, signature_of, types_of
+from perdure._texts import checked_text
 from perdure.definitions import QUERY, SIGNAL, WORKFLOW, handler_definition
 from perdure.exceptions import DefinitionError, FailureError
 from perdure_replayer import guards
@@ -49,6 +50,8 @@ def defn(
 
     Raises DefinitionError with all that is wrong.
     """
+    if name is not None:
+        checked_text("name", name)
 
     def decorate(target: Any) -> Any:
         if inspect.isclass(target):
