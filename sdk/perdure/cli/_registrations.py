@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
@@ -22,12 +23,14 @@ class Registrations:
 
 
 def imported_module(name: str) -> ModuleType:
-    """The module with this dotted name or file name, looked for in the current folder first.
+    """The module with this dotted name, looked for in the current folder first; or the one in a .py file.
 
     Ends the command when there is none; an error inside the module goes through.
     """
-    path = name.removesuffix(".py").replace(os.sep, ".") if name.endswith(".py") else name
-    folder = os.getcwd()  # noqa: PTH109  sys.path holds strings
+    folder, path = os.getcwd(), name  # noqa: PTH109  sys.path holds strings
+    if name.endswith(".py"):
+        file = Path(name).resolve()
+        folder, path = str(file.parent), file.stem
     if folder not in sys.path:
         sys.path.insert(0, folder)
     try:

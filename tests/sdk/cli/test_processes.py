@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tests.sdk.cli.conftest import process
+from tests.sdk.cli.conftest import HERE, process
 
 PATIENCE = 60
 
@@ -121,6 +121,18 @@ def test_waiting_can_be_interrupted_and_the_run_goes_on(command_line, worker):
     code, _, err = finish(waiting)
     assert code == 130
     assert "Traceback" not in err
+
+
+def test_a_module_may_be_named_by_its_file(command_line):
+    command_line("start", "greeting", "name=ada", "--id", "first")
+    elsewhere = command_line.database.parent
+
+    code, _, err = finish(
+        process("worker", HERE / "shop.py", "--until-idle", "--db", command_line.database, cwd=elsewhere)
+    )
+
+    assert code == 0, err
+    assert command_line("count", "--json").json == {"completed": 1, "total": 1}
 
 
 def test_follow_prints_the_steps_of_a_run_as_they_happen_and_ends_with_it(command_line, worker):
