@@ -12,7 +12,7 @@ A group of plain steps is four statements with BEGIN and COMMIT left out: fence,
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Text, and_, column, delete, literal, select, update, values
+from sqlalchemy import BigInteger, Text, and_, column, delete, literal, literal_column, select, update, values
 from sqlalchemy.sql import ClauseElement
 
 from perdure_history.endings import closing_rows
@@ -52,7 +52,12 @@ def _places(size: int) -> ClauseElement:
     pairs = [(parameter(f"run_id_{n}"), parameter(f"seq_{n}")) for n in range(size)]
     wanted = values(column("run_id", Text), column("seq", BigInteger)).data(pairs).cte("wanted")
     return select(history.c.run_id, history.c.seq, history.c.type, history.c.hash).join_from(
-        wanted, history, and_(history.c.run_id == wanted.c.run_id, history.c.seq == wanted.c.seq)
+        wanted,
+        history,
+        and_(
+            history.c.run_id == wanted.c.run_id,
+            history.c.seq.between(wanted.c.seq, wanted.c.seq + literal_column("1")),
+        ),
     )
 
 
@@ -119,10 +124,7 @@ def _waves(batch: Sequence[TurnCommit]) -> Iterable[Sequence[TurnCommit]]:
 def _commit_wave(
     incarnation: str, wave: Sequence[TurnCommit], changes: list[Change], clock: Callable[[], int]
 ) -> Transaction[list[Verdict]]:
-    places: list[tuple[str, int]] = []
-    for member in wave:
-        places.append((member.run_id, member.prev_seq))
-        places.append((member.run_id, member.prev_seq + 1))
+    places = [(member.run_id, member.prev_seq) for member in wave]
     found: dict[tuple[str, int], Row] = {}
     for row in (yield from fetch_list(_PLACES, places)):
         found[row[0], row[1]] = row

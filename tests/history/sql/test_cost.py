@@ -18,7 +18,7 @@ async def test_a_group_of_plain_steps_costs_four_statements_in_one_transaction(s
 
     points = faults.disarm()
     assert verdicts == [Verdict.COMMITTED] * 100
-    assert points == ["begin", "fence", "places/256", "insert history", "commit", "committed"]
+    assert points == ["begin", "fence", "places/128", "insert history", "commit", "committed"]
 
 
 async def test_turns_of_concurrent_calls_share_commits(scene, faults):
