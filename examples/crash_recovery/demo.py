@@ -58,6 +58,11 @@ class Worker:
         await process.wait()
         return process.pid
 
+    def leave_nothing_behind(self) -> None:
+        """Kill it if it still runs: the demo itself was interrupted."""
+        if self.process is not None and self.process.returncode is None:
+            self.process.kill()
+
     async def stop(self) -> int:
         """SIGTERM: it finishes what it does and ends. Gives back its exit code."""
         process = self._running()
@@ -86,7 +91,6 @@ class Progress:
         self.read_to = 0
         self.done: set[tuple[str, str]] = set()
         self.open: dict[tuple[str, str], int] = {}
-        self.attempts = 0
         self.approved = 0
         self.started = 0
         self.first_attempt: dict[int, float] = {}
@@ -96,9 +100,10 @@ class Progress:
         for entry in found:
             match entry["what"]:
                 case "begin":
-                    self.attempts += 1
                     self.first_attempt.setdefault(entry["pid"], entry["at"])
                     self.open[entry["order"], entry["step"]] = entry["pid"]
+                case "failed":
+                    self.open.pop((entry["order"], entry["step"]), None)
                 case "done":
                     self.open.pop((entry["order"], entry["step"]), None)
                     self.done.add((entry["order"], entry["step"]))
@@ -153,8 +158,10 @@ async def kill_again_and_again(
         killed_at = time.time()
         progress.look()
         cut = progress.in_the_middle(pid)
-        order, step = cut[0]
-        screen.say(f"kill -9 {pid} while {len(cut)} activities were under way, such as {step} of {order}")
+        such = (
+            f", such as {cut[0][1]} of {cut[0][0]}" if cut else ""
+        )  # the last may end as the signal is sent
+        screen.say(f"kill -9 {pid} while {len(cut)} activities were under way{such}")
         for one in cut:
             progress.open.pop(one)
         await worker.start()
@@ -172,37 +179,55 @@ async def run(database: Path, log: Path, output: Path, options: argparse.Namespa
     orders = read_orders(options.orders)
     large = [order for order in orders if order["total_cents"] >= NEEDS_APPROVAL_CENTS]
     worker, progress = Worker(database, log, output), Progress(log)
-    client = await Client.connect(f"sqlite:///{database}", identity="shop")
-    with Screen(orders=len(orders), large=len(large)) as screen:
-        screen.say(f"{len(orders)} orders, {len(large)} of them need approval; the database is {database}")
-        await worker.start()
-        async with asyncio.TaskGroup() as tasks:
-            to_approve: asyncio.Queue[str | None] = asyncio.Queue()
-            tasks.create_task(start_orders(client, orders, log, to_approve))
-            tasks.create_task(approve_large(client, log, to_approve))
-            killing = tasks.create_task(
-                kill_again_and_again(worker, progress, screen, kills=options.kills, steps=3 * len(orders))
-            )
-            deadline = time.monotonic() + PATIENCE_SECONDS
-            while True:
-                progress.look()
-                counts = await client.store.count_runs(RUNS)
-                screen.show(progress, counts)
-                if killing.done():
-                    worker.check_running()
-                if sum(counts.values()) == len(orders) and not counts.get("running") and killing.done():
-                    break
-                if time.monotonic() > deadline:
-                    raise SystemExit(
-                        f"not finished after {PATIENCE_SECONDS} s: {counts}; kept in {database.parent}"
+    try:
+        async with await Client.connect(f"sqlite:///{database}", identity="shop") as client:
+            with Screen(orders=len(orders), large=len(large)) as screen:
+                screen.say(
+                    f"{len(orders)} orders, {len(large)} of them need approval; the database is {database}"
+                )
+                await worker.start()
+                async with asyncio.TaskGroup() as tasks:
+                    to_approve: asyncio.Queue[str | None] = asyncio.Queue()
+                    tasks.create_task(start_orders(client, orders, log, to_approve))
+                    tasks.create_task(approve_large(client, log, to_approve))
+                    steps = 3 * len(orders)
+                    killing = tasks.create_task(
+                        kill_again_and_again(worker, progress, screen, kills=options.kills, steps=steps)
                     )
-                await asyncio.sleep(0.1)
-        status = await worker.stop()
-        screen.say(
-            f"all {len(orders)} runs are closed; the worker was asked to stop and ended with exit code {status}"
-        )
-    await client.close()
+                    await watch(client, worker, progress, screen, killing=killing, runs=len(orders))
+                status = await worker.stop()
+                screen.say(
+                    f"all {len(orders)} runs are closed; the worker was asked to stop: exit code {status}"
+                )
+    finally:
+        worker.leave_nothing_behind()
     return orders
+
+
+async def watch(
+    client: Client,
+    worker: Worker,
+    progress: Progress,
+    screen: Screen,
+    *,
+    killing: asyncio.Task[None],
+    runs: int,
+) -> None:
+    """Show how far things are until every run is closed."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        progress.look()
+        counts = await client.store.count_runs(RUNS)
+        screen.show(progress, counts)
+        if killing.done():
+            worker.check_running()
+            if sum(counts.values()) == runs and not counts.get("running"):
+                return
+        if time.monotonic() > deadline:
+            raise SystemExit(
+                f"not finished after {PATIENCE_SECONDS} s: {counts}; kept in {progress.log.parent}"
+            )
+        await asyncio.sleep(0.1)
 
 
 def verified(database: Path) -> bool:

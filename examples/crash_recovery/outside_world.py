@@ -43,6 +43,11 @@ def did(what: str, order_id: str, key: str) -> str:
     return f"{what}-{order_id.removeprefix('order-')}"
 
 
+def failed(what: str, order_id: str, key: str) -> None:
+    """Note that an attempt came to nothing."""
+    append({"what": "failed", "step": what, "order": order_id, "key": key})
+
+
 def entries(path: Path, start: int = 0) -> tuple[list[dict[str, object]], int]:
     """Whole lines from byte `start` on, and where to go on reading."""
     if not path.exists():

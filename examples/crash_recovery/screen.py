@@ -14,7 +14,6 @@ class Seen(Protocol):
 
     started: int
     approved: int
-    attempts: int
     done: set[tuple[str, str]]
 
 

@@ -8,7 +8,7 @@ from perdure import activity, workflow
 from perdure.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
-    from outside_world import PaymentDownError, did, tried
+    from outside_world import PaymentDownError, did, failed, tried
 
 NEEDS_APPROVAL_CENTS = 150_000
 COOLING_OFF = timedelta(seconds=1)
@@ -58,6 +58,7 @@ async def charge(order: Order) -> str:
     key = tried("charge", order.order_id)
     await asyncio.sleep(0.06)
     if order.order_id.endswith("7") and activity.info().attempt == 1:
+        failed("charge", order.order_id, key)
         raise PaymentDownError(f"the payment service did not answer for {order.order_id}")
     return did("charge", order.order_id, key)
 
