@@ -145,7 +145,8 @@ class Driver:
     ) -> None:
         self.definition = definition
         self.now = START
-        self.history = [HistoryEvent(1, 1, START, start_event(definition, *arguments))]
+        # Whoever starts a run records that before a worker comes to its first turn.
+        self.history = [HistoryEvent(1, 1, START - 5_000_000, start_event(definition, *arguments))]
         self.run = self.load()
         self.step(*begin)
 

@@ -186,3 +186,17 @@ def test_cancellation_that_nobody_requested_fails_the_run(workflow: Any) -> None
 
     assert driver.outputs()[-1] == "WorkflowExecutionFailed"
     assert_replays(driver.definition, driver.history)
+
+
+def test_outcome_in_the_turn_of_the_cancel_request_leaves_nothing_to_cancel() -> None:
+    class Waits:
+        async def run(self) -> str:
+            return str(await activity("slow"))
+
+    driver = Driver(class_workflow(Waits))
+
+    driver.step(cancel_request(), driver.completed("slow", "done"))
+
+    assert "ActivityTaskCancelRequested" not in driver.outputs()
+    assert driver.outputs()[-1] == "WorkflowExecutionCanceled"
+    assert_replays(driver.definition, driver.history)

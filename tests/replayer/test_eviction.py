@@ -5,6 +5,8 @@ import gc
 import weakref
 from typing import Any
 
+import pytest
+
 from perdure_replayer.errors import BrokenRunError
 from perdure_replayer.turn import LiveRun
 from tests.replayer.driver import (
@@ -165,3 +167,17 @@ def test_abandoned_async_generator_schedules_nothing() -> None:
 
     assert SEEN == []
     assert driver.outputs().count("ActivityTaskScheduled") == 1
+
+
+def test_run_that_is_dropped_without_eviction_is_not_complained_about(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def waits() -> None:
+        await asyncio.gather(activity("slow"), asyncio.sleep(50))
+
+    driver = Driver(function_workflow(waits))
+
+    del driver
+    gc.collect()
+
+    assert caplog.records == []

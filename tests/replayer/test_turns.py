@@ -85,9 +85,10 @@ def test_time_never_goes_backwards() -> None:
 
 def test_first_turn_without_commands_records_its_time() -> None:
     class Waits:
-        async def run(self) -> int:
+        async def run(self) -> list[object]:
+            self.lengths = here().history_length()
             await here().wait_condition(lambda: hasattr(self, "word"))
-            return here().started_at_us() - START
+            return [here().started_at_us() - START, self.lengths, here().history_length()]
 
         def say(self, word: str) -> None:
             self.word = word
@@ -107,7 +108,7 @@ def test_first_turn_without_commands_records_its_time() -> None:
             live.replay(history)
         said = live.advance([signal("say", "go")], now=START + 9)
         assert (said.number, said.first_seq) == (2, 3)
-        assert said.outputs == (WorkflowExecutionCompleted(result=payload(7)),)
+        assert said.outputs == (WorkflowExecutionCompleted(result=payload([7, 1, 3])),)
 
 
 def test_open_turn_is_computed_over_the_inputs_and_notes_that_stand_already() -> None:
