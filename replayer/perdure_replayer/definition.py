@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from perdure_history.failures import Failure
 from perdure_history.payloads import Payload
+from perdure_replayer.errors import ReplayError
 
 
 class Converter(Protocol):
@@ -67,8 +68,12 @@ class WorkflowDefinition:
     """Exceptions that fail the run instead of the turn. A function workflow has (Exception,)."""
 
     def fails_run(self, error: BaseException) -> bool:
-        """Whether `error`, let through by workflow code, ends the run as failed (else the turn fails)."""
-        return isinstance(error, self.failure_exception_types)
+        """Whether `error`, let through by workflow code, ends the run as failed (else the turn fails).
+
+        What replay itself refuses, such as a look at the clock, only ever fails the turn: mended code saves
+        the run.
+        """
+        return isinstance(error, self.failure_exception_types) and not isinstance(error, ReplayError)
 
 
 def decode_arguments(
