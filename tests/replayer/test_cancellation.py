@@ -1,6 +1,7 @@
 """Cancelling an activity, a timer, and the run itself."""
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
@@ -141,6 +142,7 @@ def test_cancel_request_reaches_the_main_coroutine_and_closes_the_run() -> None:
 
     assert driver.outputs()[-1] == "WorkflowExecutionCanceled"
     assert driver.outputs().count("ActivityTaskScheduled") == 1
+    assert "ActivityTaskCancelRequested" not in driver.outputs()
     assert_replays(driver.definition, driver.history)
 
 
@@ -200,3 +202,22 @@ def test_outcome_in_the_turn_of_the_cancel_request_leaves_nothing_to_cancel() ->
     assert "ActivityTaskCancelRequested" not in driver.outputs()
     assert driver.outputs()[-1] == "WorkflowExecutionCanceled"
     assert_replays(driver.definition, driver.history)
+
+
+def test_cancelled_activity_that_nobody_awaits_is_not_complained_about(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def forgets() -> str:
+        slow = activity("slow")
+        await activity("go")
+        slow.cancel()
+        del slow
+        return "done"
+
+    driver = Driver(function_workflow(forgets))
+
+    driver.complete("go")
+    del driver
+    gc.collect()
+
+    assert caplog.records == []

@@ -132,6 +132,24 @@ def test_open_turn_is_computed_over_the_inputs_and_notes_that_stand_already() ->
     LiveRun(RUN_ID, TWO_STEPS, CONVERTER).replay(history)
 
 
+def test_notes_before_and_behind_an_open_turn_do_not_count_as_its_inputs() -> None:
+    driver = Driver(TWO_STEPS)
+    completed = driver.completed("one", 1)
+    seq = driver.run.head_seq
+    note = WorkflowTaskFailed(failure=Failure(message="bug"))
+    run = driver.load()
+    run.note(seq + 1, note)
+    run.note(seq + 3, note)
+
+    turn = run.advance([completed], now=START + 9, recorded=1)
+    done = run.advance(
+        [ActivityTaskCompleted(scheduled_seq=turn.first_seq, result=payload(2))], now=START + 9
+    )
+
+    assert turn.first_seq == seq + 4
+    assert done.outputs == (WorkflowExecutionCompleted(result=payload([1, 0, seq + 2, 9, seq + 5, 0])),)
+
+
 def test_commands_that_were_cancelled_in_their_turn_leave_no_trace() -> None:
     """D5: `seq` is known only at the turn's end, and nothing that code sees derives from it."""
 
