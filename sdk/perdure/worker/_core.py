@@ -64,6 +64,7 @@ class WorkerCore:
             probe_seconds=options.probe_interval.total_seconds(),
             boot_clock=boot_clock,
         )
+        self._intake: Intake
         self._keeper = RunKeeper(
             client,
             self._me,
@@ -81,7 +82,7 @@ class WorkerCore:
         )
         self._intake = Intake(
             store,
-            self._keeper,
+            self._keeper.arrivals,
             self,
             self._due,
             now=store.now,
@@ -210,7 +211,7 @@ class WorkerCore:
         self._keeper.runner.nudge()
         self._intake.look_for_runs()
         self._intake.look_for_messages()
-        self._keeper.look_for_missed_runs()
+        self._keeper.run_missed()
 
     def runs_freed(self) -> None:
         """A dead worker's runs can be claimed."""

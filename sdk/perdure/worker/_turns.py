@@ -19,12 +19,7 @@ from perdure.worker._composing import compose, failed_turn, mark, next_problem, 
 from perdure.worker._held_run import HeldRun, PreparedCommit
 from perdure.worker._identity import WorkerIdentity
 from perdure_history.errors import StoreUnavailableError, WorkerDeadError
-from perdure_history.events import (
-    ActivityTaskCancelRequested,
-    ActivityTaskScheduled,
-    TimerCanceled,
-    TimerStarted,
-)
+from perdure_history.events import Event
 from perdure_history.records import EventRow, TurnProblem, Verdict
 from perdure_history.store import Store
 
@@ -39,20 +34,11 @@ _RETRY_SECONDS = (0.01, 0.05, 0.2, 1.0)
 class Consequences(Protocol):
     """What a worker does once something is recorded. All are called on the worker's event loop."""
 
-    def activity_scheduled(self, run: HeldRun, seq: int) -> None:
-        """An activity is to be run; `run.live.activities[seq]` describes it."""
-
-    def activity_cancel_requested(self, run: HeldRun, seq: int) -> None:
-        """The activity with this scheduled seq is to be asked to stop."""
+    def recorded(self, run: HeldRun, seq: int, command: Event) -> None:
+        """What workflow code asked for is event `seq` now, and is to be done."""
 
     def attempt_noted(self, run: HeldRun, seq: int) -> None:
         """A failed attempt of this activity is recorded; the next one may be planned."""
-
-    def timer_started(self, run: HeldRun, seq: int, fire_at: int) -> None:
-        """A timer is to be watched."""
-
-    def timer_canceled(self, run: HeldRun, seq: int) -> None:
-        """A timer is no longer to be watched."""
 
     def run_gone(self, run: HeldRun, closing: EventRow | None) -> None:
         """The run is no longer held: it closed with `closing`, or was released (None)."""
@@ -279,17 +265,7 @@ class TurnLoop:
         seq = run.head_seq - len(turn.outputs)
         for output in turn.outputs:
             seq += 1
-            match output:
-                case ActivityTaskScheduled():
-                    self._consequences.activity_scheduled(run, seq)
-                case TimerStarted():
-                    self._consequences.timer_started(run, seq, output.fire_at)
-                case TimerCanceled():
-                    self._consequences.timer_canceled(run, output.timer_seq)
-                case ActivityTaskCancelRequested():
-                    self._consequences.activity_cancel_requested(run, output.scheduled_seq)
-                case _:
-                    pass
+            self._consequences.recorded(run, seq, output)
 
     def _give_back(self, prepared: PreparedCommit, verdict: Verdict) -> None:
         run = prepared.run
