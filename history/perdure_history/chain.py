@@ -14,13 +14,22 @@ GENESIS = bytes(32)
 
 
 def event_hash(
-    previous: bytes, run_id: str, seq: int, turn: int | None, type_name: str, actor: str, recorded_at: int, attributes: str
+    previous: bytes,
+    run_id: str,
+    seq: int,
+    turn: int | None,
+    type_name: str,
+    actor: str,
+    recorded_at: int,
+    attributes: str,
 ) -> bytes:
     """SHA-256 over the previous hash, everything in the row, and the SHA-256 of its attributes text.
 
     `actor` is the only free text and is preceded by its length, so that no two rows share an encoding.
     """
-    place = f"{run_id}\n{seq}\n{'' if turn is None else turn}\n{type_name}\n{recorded_at}\n{len(actor)}:{actor}\n"
+    place = (
+        f"{run_id}\n{seq}\n{'' if turn is None else turn}\n{type_name}\n{recorded_at}\n{len(actor)}:{actor}\n"
+    )
     return sha256(previous + place.encode() + sha256(attributes.encode()).digest()).digest()
 
 

@@ -35,8 +35,12 @@ def decode_event(type_name: str, attributes: str, *, run_id: str = "", seq: int 
     """
     decoder = _decoders.get(type_name)
     if decoder is None:
-        raise CorruptHistoryError(run_id, seq, f"its type {type_name!r} is unknown to this version of perdure")
+        raise CorruptHistoryError(
+            run_id, seq, f"its type {type_name!r} is unknown to this version of perdure"
+        )
     try:
         return cast(Event, decoder(attributes))
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise CorruptHistoryError(run_id, seq, f"its attributes do not decode as {type_name}: {error}") from error
+        raise CorruptHistoryError(
+            run_id, seq, f"its attributes do not decode as {type_name}: {error}"
+        ) from error

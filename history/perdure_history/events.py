@@ -52,8 +52,11 @@ class RetryPolicyRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only
     non_retryable_error_types: tuple[str, ...] = ()
 
 
-class EventBase(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What all events share: nothing but their role."""
+class EventBase(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
+    """What all events share: nothing but their role.
+
+    Values only, which form no cycles: the garbage collector need not look at them, and there are many.
+    """
 
     role: ClassVar[Role]
     closes_run: ClassVar[bool] = False

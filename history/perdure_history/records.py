@@ -201,7 +201,7 @@ class RunUpdate(msgspec.Struct, frozen=True, kw_only=True):
     """The lost attempts of the run's former owner are noted by this commit."""
 
 
-class TurnCommit(msgspec.Struct, frozen=True, kw_only=True):
+class TurnCommit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One run's part of a commit: all of it lands, or none.
 
     A turn proper, notes, a release, or any mix of these. It is immutable: a retry sends the same bytes.

@@ -81,7 +81,9 @@ class RunStore(Protocol):
         """Number of runs that `where` admits, by status; statuses without a run are absent."""
         ...
 
-    async def read_history(self, run_id: RunId, *, after_seq: int = 0, limit: int | None = None) -> list[EventRow]:
+    async def read_history(
+        self, run_id: RunId, *, after_seq: int = 0, limit: int | None = None
+    ) -> list[EventRow]:
         """Events of the run with a greater seq, in order; empty when there are none (or no such run)."""
         ...
 
@@ -139,7 +141,13 @@ class WorkStore(Protocol):
         ...
 
     async def claim_runs(
-        self, incarnation: str, *, task_queues: Sequence[str], workflow_types: Sequence[str] | None, namespace: str, limit: int
+        self,
+        incarnation: str,
+        *,
+        task_queues: Sequence[str],
+        workflow_types: Sequence[str] | None,
+        namespace: str,
+        limit: int,
     ) -> list[Claim]:
         """Take unowned open runs that are due, most overdue first; at most `limit`.
 
@@ -147,7 +155,9 @@ class WorkStore(Protocol):
         """
         ...
 
-    async def next_wake(self, *, task_queues: Sequence[str], workflow_types: Sequence[str] | None, namespace: str) -> int | None:
+    async def next_wake(
+        self, *, task_queues: Sequence[str], workflow_types: Sequence[str] | None, namespace: str
+    ) -> int | None:
         """The earliest `wake_at` among runs that `claim_runs` could take now or later; None when there is none."""
         ...
 

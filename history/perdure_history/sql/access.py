@@ -28,7 +28,7 @@ class SqlAccess:
         self._clock = clock
         self._pid = os.getpid()
         self._closed = False
-        self._unsubscribe: list[Callable[[], None]] = []
+        self._subscriptions: set[Callable[[], None]] = set()
         self._forget_exit = FILES.call_at_exit(self._readers.abandon)
 
     @property
@@ -43,8 +43,13 @@ class SqlAccess:
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Tell `listener` on the committer's thread, of other processes' commits too."""
         self._check_open()
-        stop = self._committer.subscribe(listener)
-        self._unsubscribe.append(stop)
+        remove = self._committer.subscribe(listener)
+
+        def stop() -> None:
+            self._subscriptions.discard(stop)
+            remove()
+
+        self._subscriptions.add(stop)
         return stop
 
     async def close(self) -> None:
@@ -55,7 +60,7 @@ class SqlAccess:
             raise ForkedStoreError(self._url)
         self._closed = True
         self._forget_exit()
-        for stop in self._unsubscribe:
+        for stop in list(self._subscriptions):
             stop()
         await self._readers.close()
         await FILES.give_back(self._file)

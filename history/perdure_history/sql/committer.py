@@ -68,6 +68,7 @@ class Committer:
         clock: Callable[[], int],
         faults: Faults = no_faults,
         patience_seconds: float = 10.0,
+        predecessor: "Committer | None" = None,
     ) -> None:
         self.path = path
         self.listeners = Listeners()
@@ -77,6 +78,7 @@ class Committer:
         self.between_transactions = threading.Lock()
         """Held by the thread while it uses its connection; a fork waits for it."""
         self._url = url
+        self._predecessor = predecessor
         self._dialect = dialect
         self._inspect = inspect
         self._prepare = prepare
@@ -148,6 +150,11 @@ class Committer:
 
     def _main(self) -> None:
         writer: Writer | None = None
+        if self._predecessor is not None:
+            # Two committers of one process would not lock each other out, and the end of one would free the
+            # lock of the other.
+            self._predecessor.join()
+            self._predecessor = None
         try:
             with self.between_transactions:
                 until = soon(self._patience)
@@ -264,7 +271,6 @@ class Committer:
             trouble = self._trouble(error)
             if isinstance(error, UnknownCommitError):
                 hints.extend(error.changes)
-                self._reopen(writer, until)
             elif trouble is Trouble.DUPLICATE and duplicates < _DUPLICATE_RETRIES:
                 duplicates += 1
             elif trouble is not Trouble.BUSY:
@@ -273,13 +279,6 @@ class Committer:
                 return [Reply(error=self._typed(error)) for _ in members]
             self._pause(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
-
-    def _reopen(self, writer: Writer, until: float) -> None:
-        try:
-            writer.reopen(until=until)
-            self._seen_version = -1
-        except (sqlite3.Error, WriterBusyError) as error:
-            _logger.warning("%s could not be opened again: %s", self.path, error)
 
     def _pause(self, seconds: float) -> None:
         # Jitter keeps processes that collided from colliding again.

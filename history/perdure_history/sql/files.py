@@ -43,6 +43,7 @@ class OpenFiles:
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self._files: dict[FileKey, DatabaseFile] = {}
+        self._closing: dict[FileKey, Committer] = {}
         self._inherited: set[FileKey] = set()
         self._at_exit: set[Callable[[], None]] = set()
         self._leaked: list[object] = []
@@ -88,6 +89,7 @@ class OpenFiles:
                     clock=clock,
                     faults=faults,
                     patience_seconds=patience_seconds,
+                    predecessor=self._closing.pop(key, None),
                 )
                 found = self._files[key] = DatabaseFile(committer, WorkerLocks(path), key)
             found.users += 1
@@ -101,9 +103,13 @@ class OpenFiles:
                 return
             if self._files.get(file.key) is file:
                 del self._files[file.key]
+                self._closing[file.key] = file.committer
             file.committer.stop()
         await asyncio.get_running_loop().run_in_executor(None, file.committer.join)
         file.locks.release_all()
+        with self._guard:
+            if self._closing.get(file.key) is file.committer:
+                del self._closing[file.key]
 
     def call_at_exit(self, stop: Callable[[], None]) -> Callable[[], None]:
         """Run `stop` before the interpreter waits for its threads; what is given back takes that back."""
@@ -145,10 +151,11 @@ class OpenFiles:
 
     def after_fork_in_child(self) -> None:
         """Forget the parent's files without closing anything."""
-        self._inherited |= self._files.keys()
+        self._inherited |= self._files.keys() | self._closing.keys()
         # Kept, so that no destructor closes a connection of the parent while the child runs.
-        self._leaked.extend(self._files.values())
+        self._leaked.extend([*self._files.values(), *self._closing.values()])
         self._files = {}
+        self._closing = {}
         self._at_exit = set()
         self._frozen = []
         self._guard = threading.Lock()

@@ -73,13 +73,6 @@ class Writer:
         self._pages = 0
         self._wrote = False
 
-    @property
-    def connection(self) -> sqlite3.Connection:
-        """The raw connection; sqlite3.OperationalError when a reopening failed."""
-        if self._connection is None:
-            raise sqlite3.OperationalError(f"the connection to {self._path} is not open")
-        return self._connection
-
     def open(self, prepare: Callable[[sqlite3.Connection], None], *, until: float) -> None:
         """Connect, set SQLite up and run `prepare`, alone among the processes that do so."""
         self._lock.acquire(until=until)
@@ -89,15 +82,6 @@ class Writer:
         except BaseException:
             self._drop()
             raise
-        finally:
-            self._lock.release()
-
-    def reopen(self, *, until: float) -> None:
-        """Throw the connection away, with whatever it had begun, and make another."""
-        self._lock.acquire(until=until)
-        try:
-            self._drop()
-            self._connection = connect_writer(self._path)
         finally:
             self._lock.release()
 
@@ -115,11 +99,11 @@ class Writer:
         group and is raised. Raises UnknownCommitError when COMMIT itself failed.
         """
         self._lock.acquire(until=until)
-        connection = self.connection
         try:
+            connection = self._connected()
             self._faults("begin")
             connection.execute("BEGIN IMMEDIATE")
-            replies = [self._drive(make) for make in group]
+            replies = [self._drive(connection, make) for make in group]
             self._finish(connection, replies)
             return replies
         except BaseException:
@@ -138,14 +122,22 @@ class Writer:
         self._lock.acquire(until=until)
         try:
             self._faults("checkpoint")
-            self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            self._connected().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
             self._faults("checkpointed")
         finally:
             self._lock.release()
 
     def data_version(self) -> int:
-        """A number that changes when another connection commits; touches no table."""
-        return int(self.connection.execute("PRAGMA data_version").fetchone()[0])
+        """A number that changes when another connection commits; touches no table. 0: not connected."""
+        if self._connection is None:
+            return 0
+        return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+
+    def _connected(self) -> sqlite3.Connection:
+        """The raw connection, made anew when the last one was thrown away; with the lock held."""
+        if self._connection is None:
+            self._connection = connect_writer(self._path)
+        return self._connection
 
     def _finish(self, connection: sqlite3.Connection, replies: Sequence[Reply]) -> None:
         try:
@@ -155,10 +147,12 @@ class Writer:
         except sqlite3.Error as error:
             if connection.in_transaction and _is_busy(error):
                 raise
+            # Only a new connection can tell what the file holds.
+            self._drop()
             changes = [change for reply in replies for change in reply.changes]
             raise UnknownCommitError(str(error), changes) from error
 
-    def _drive(self, make: Make) -> Reply:
+    def _drive(self, connection: sqlite3.Connection, make: Make) -> Reply:
         """Run one transaction to its end. Its own refusal is its answer if it has not written anything."""
         changes: list[Change] = []
         self._wrote = False
@@ -166,7 +160,7 @@ class Writer:
         try:
             ask = next(transaction)
             while True:
-                ask = transaction.send(self._answer(ask))
+                ask = transaction.send(self._answer(connection, ask))
         except StopIteration as end:
             return Reply(end.value, changes=changes)
         except HistoryError as refusal:
@@ -174,18 +168,18 @@ class Writer:
                 raise
             return Reply(error=refusal)
 
-    def _answer(self, ask: Ask) -> Answer:
+    def _answer(self, connection: sqlite3.Connection, ask: Ask) -> Answer:
         statement, values, many = ask
         self._faults(statement.name)
         compiled = statement.compiled(self._dialect.compiler)
         if many:
             self._wrote = True
-            cursor = self.connection.executemany(compiled.text, values)
+            cursor = connection.executemany(compiled.text, values)
             self._pages += 4 + len(values)
             return Answer([], cursor.rowcount)
         if isinstance(values, dict):
             values = compiled.values(values)
-        cursor = self.connection.execute(compiled.text, values)
+        cursor = connection.execute(compiled.text, values)
         if not statement.writes:
             return Answer(cursor.fetchall(), 0)
         self._wrote = True

@@ -221,6 +221,7 @@ def _prepared(
     ignore_unread: bool = False,
 ) -> PreparedCommit:
     rows = seal(run.run_id, events, prev_seq=run.head_seq, prev_hash=run.head_hash, recorded_at=recorded_at)
+    closes = update is not None and update.status is not None
     commit = TurnCommit(
         run_id=RunId(run.run_id),
         prev_seq=run.head_seq,
@@ -228,7 +229,7 @@ def _prepared(
         rows=rows,
         taken=tuple(taken),
         update=update,
-        ignore_unread=ignore_unread or run.unread_refusals >= RETRIED_CLOSE,
+        ignore_unread=ignore_unread or (closes and run.unread_refusals >= RETRIED_CLOSE),
     )
-    drops = update is not None and (update.release or update.status is not None)
+    drops = closes or (update is not None and update.release)
     return PreparedCommit(run, commit, news, notes, turn, drops_run=drops)

@@ -199,6 +199,10 @@ class RunKeeper:
             self._traffic.closed(run.run_id, closing)
         self._look_for_runs()
 
+    def messages_wait(self, run: HeldRun) -> None:
+        """Read them."""
+        self._look_for_messages()
+
     def run_lost(self, run: HeldRun, verdict: Verdict) -> None:
         """What is in memory is worthless: load it again if it is still this worker's."""
         if run.live is not None:

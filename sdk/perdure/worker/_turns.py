@@ -46,6 +46,9 @@ class Consequences(Protocol):
     def run_settled(self, run: HeldRun) -> None:
         """The run's commit landed and nothing more waits for it now."""
 
+    def messages_wait(self, run: HeldRun) -> None:
+        """The run was not released, because messages came in for it; it is as it was."""
+
     def run_lost(self, run: HeldRun, verdict: Verdict) -> None:
         """The run's commit did not land: what it holds in memory is worthless and its news was given back."""
 
@@ -269,6 +272,11 @@ class TurnLoop:
 
     def _give_back(self, prepared: PreparedCommit, verdict: Verdict) -> None:
         run = prepared.run
+        if verdict is Verdict.UNREAD and not prepared.commit.rows:
+            self._consequences.messages_wait(run)
+            if run.has_work:
+                self.wake(run)
+            return
         # Messages are in the inbox still and are read again; what this worker found out is nowhere else.
         found_out = [item for item in (*prepared.news, *(run.news or ())) if item.inbox_id is None]
         run.news, run.duplicates, run.seen = found_out or None, None, None

@@ -7,14 +7,13 @@ from datetime import timedelta
 
 import pytest
 
-from perdure import activity, workflow
+from perdure import activity, exceptions, workflow
 from perdure.client import Client, WorkflowClosedError, WorkflowExecutionStatus, WorkflowFailureError
 from perdure.common import RetryPolicy
 from perdure.exceptions import (
     ActivityError,
     CancelledError,
     TerminatedError,
-    TimeoutError,
     TimeoutType,
     is_cancelled_exception,
 )
@@ -153,7 +152,7 @@ async def times_out(which: str) -> str:
     try:
         await workflow.execute_activity(never_ends, **options)
     except ActivityError as error:
-        assert isinstance(error.cause, TimeoutError)
+        assert isinstance(error.cause, exceptions.TimeoutError)
         assert error.cause.type is not None
         return TimeoutType(error.cause.type).name
     return "?"
@@ -173,7 +172,7 @@ async def waits_for_a_slot() -> str:
     try:
         await workflow.execute_activity(never_ends, schedule_to_start_timeout=timedelta(milliseconds=30))
     except ActivityError as error:
-        assert isinstance(error.cause, TimeoutError)
+        assert isinstance(error.cause, exceptions.TimeoutError)
         assert error.cause.type is not None
         blocker.cancel()
         return TimeoutType(error.cause.type).name

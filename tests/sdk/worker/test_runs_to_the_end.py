@@ -77,7 +77,7 @@ async def double(n: int) -> int:
 async def waits_a_little() -> bool:
     try:
         await workflow.wait_condition(lambda: False, timeout=timedelta(milliseconds=20))
-    except asyncio.TimeoutError:
+    except TimeoutError:
         return True
     return False
 
@@ -110,8 +110,9 @@ async def test_signals_are_taken_in_order_and_queries_see_what_is_recorded(
         handle = await client.start_workflow(Approval.run, 3, id="vote")
         for name in ("ann", "bob"):
             await handle.signal(Approval.vote, name)
-        while await handle.query(Approval.count) < 2:
-            await asyncio.sleep(0)
+        async with asyncio.timeout(SOON):
+            while await handle.query(Approval.count) < 2:
+                await asyncio.sleep(0.01)
         await handle.signal("vote", "cem")
 
         assert await asyncio.wait_for(handle.result(), SOON) == ["ann", "bob", "cem"]
