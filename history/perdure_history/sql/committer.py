@@ -189,11 +189,10 @@ class Committer:
             self._pause(_LONGEST_PAUSE)
 
     def _serve(self, writer: Writer) -> None:
-        while True:
+        # Once it is stopping nothing is queued any more, and what wakes the thread may be taken with the last group.
+        while not (self._stopping and self._queue.empty()):
             group = self._take()
             if not group:
-                if self._stopping and self._queue.empty():
-                    return
                 self._look_around(writer)
                 continue
             with self.between_transactions:

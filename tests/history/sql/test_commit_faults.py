@@ -9,7 +9,7 @@ import pytest
 
 from perdure_history.errors import StoreUnavailableError, WorkerDeadError
 from perdure_history.records import EventRow, RunStatus, RunUpdate, TurnCommit, Verdict
-from perdure_history.sql import open_sqlite
+from perdure_history.sql import open_sqlite, writer
 from perdure_history.verification import verify_rows
 from tests.conformance.scene import (
     CLOSING,
@@ -230,3 +230,39 @@ async def test_a_dead_worker_writes_nothing(scene):
         await scene.commit("w1", member)
 
     assert len(await scene.store.read_history(run_id)) == 1
+
+
+@pytest.mark.parametrize("point", ["begin", "insert history"])
+async def test_a_full_disk_is_told_at_once_and_harms_nothing(scene, faults, point):
+    """The world's trouble is a typed error; when it is over, the same request is granted."""
+    request = start_request("order-1", request_id="same", run_id="r1")
+    faults.arm(database_error(sqlite3.SQLITE_FULL, "database or disk is full"), named=point, times=10**6)
+
+    with pytest.raises(StoreUnavailableError, match="disk is full"):
+        await scene.store.start_run(request)
+
+    faults.disarm()
+    assert (await scene.store.start_run(request)).created
+
+
+async def test_a_connection_that_cannot_be_made_again_at_once_is_made_later(scene, faults, path, monkeypatch):
+    """A9: after an unknown commit the file cannot be opened for a while; then it is read back."""
+    failures = [database_error(sqlite3.SQLITE_CANTOPEN, "unable to open database file")] * 2
+    connect = writer.connect_writer
+
+    def connect_later(where):
+        if failures:
+            raise failures.pop()
+        return connect(where)
+
+    monkeypatch.setattr(writer, "connect_writer", connect_later)
+    request = start_request("order-1", request_id="same", run_id="r1")
+    faults.arm(IO_ERROR, named="committed")
+    for _ in range(2):
+        with pytest.raises(StoreUnavailableError, match="unable to open"):
+            await scene.store.start_run(request)
+
+    outcome = await scene.store.start_run(request)
+
+    assert (outcome.run_id, outcome.created) == ("r1", False)
+    assert len(await scene.store.read_history("r1")) == 1

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from perdure_history.records import RunFilter
 from perdure_history.sql import open_sqlite
 from tests.conformance.scene import Scene, scheduled, start_request
 from tests.conformance.stores import ManualClock
@@ -64,4 +65,34 @@ async def test_an_opener_who_gives_up_leaves_the_file_to_the_others(path):
     store = await second
 
     assert (await store.start_run(start_request())).created
+    await store.close()
+
+
+async def test_a_file_may_be_opened_again_while_it_is_being_closed(path):
+    """The new committer begins when the old one has ended, so that one process never writes twice at once."""
+    store = await open_sqlite(path)
+    for number in range(20):
+        start = asyncio.ensure_future(store.start_run(start_request(f"a-{number}", run_id=f"a-{number}")))
+        await asyncio.sleep(0)
+        _, again = await asyncio.gather(store.close(), open_sqlite(path))
+        assert (await start).created
+
+        assert (await again.start_run(start_request(f"b-{number}", run_id=f"b-{number}"))).created
+        store = again
+
+    assert len((await store.list_runs(RunFilter(namespace="default"))).runs) == 40
+    await store.close()
+
+
+async def test_listeners_that_left_are_forgotten(path):
+    store = await open_sqlite(path)
+    heard = []
+    for _ in range(10):
+        store.subscribe(heard.extend)()
+    kept = store.subscribe(heard.extend)
+
+    await store.start_run(start_request())
+
+    assert len(heard) == 1
+    kept()
     await store.close()
