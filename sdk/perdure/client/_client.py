@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar, overload
 
 from perdure._local import LocalWorker, traffic_of
 from perdure.client._addresses import open_store
+from perdure.client._arguments import check_arguments, either
 from perdure.client._errors import translated
 from perdure.client._execution import WorkflowExecution, WorkflowExecutionStatus, execution_fields
 from perdure.client._handle import WorkflowHandle
@@ -110,7 +111,8 @@ class Client:
     async def start_workflow(
         self,
         workflow: Callable[..., Awaitable[ReturnType]],
-        *args: Any,
+        *arguments: Any,
+        args: Sequence[Any] = ...,
         id: str,
         task_queue: str = ...,
         id_reuse_policy: WorkflowIDReusePolicy = ...,
@@ -124,7 +126,8 @@ class Client:
     async def start_workflow(
         self,
         workflow: str | type,
-        *args: Any,
+        *arguments: Any,
+        args: Sequence[Any] = ...,
         id: str,
         task_queue: str = ...,
         id_reuse_policy: WorkflowIDReusePolicy = ...,
@@ -137,7 +140,8 @@ class Client:
     async def start_workflow(
         self,
         workflow: str | type | Callable[..., Awaitable[Any]],
-        *args: Any,
+        *arguments: Any,
+        args: Sequence[Any] = (),
         id: str,  # noqa: A002  Temporal's name
         task_queue: str = "default",
         id_reuse_policy: WorkflowIDReusePolicy = WorkflowIDReusePolicy.ALLOW_DUPLICATE,
@@ -148,7 +152,8 @@ class Client:
     ) -> WorkflowHandle[Any]:
         """Start a run; on return it is durable, and some worker will run it to its end.
 
-        `workflow` is a workflow function, class, its run method, or a name. `id` is your name for the process:
+        `workflow` is a workflow function, class, its run method, or a name. Its arguments follow it, or stand
+        in `args`. `id` is your name for the process:
         at most one run of it is open at a time, and the policies say what a second start does. `reason` is
         recorded for audits. Starting again with the same `request_id` gives the same run.
 
@@ -156,6 +161,9 @@ class Client:
         """
         definition = None if isinstance(workflow, str) else workflow_definition(workflow)
         name = workflow if isinstance(workflow, str) else workflow_definition(workflow).name
+        values = either(arguments, args, f"workflow {name!r}")
+        if definition is not None:
+            check_arguments(definition, values)
         check_id("workflow id", id)
         check_id("workflow type", name, limit=MAX_NAME)
         check_id("task queue", task_queue, limit=MAX_NAME)
@@ -167,7 +175,7 @@ class Client:
             workflow_id=id,
             namespace=self.namespace,
             task_queue=task_queue,
-            input=tuple(self.data_converter.to_payloads(args)),
+            input=tuple(self.data_converter.to_payloads(values)),
             seed=self.new_id(),
             sdk_version=_sdk_version,
             request_id=request_id,
@@ -208,21 +216,23 @@ class Client:
 
     @overload
     async def execute_workflow(
-        self, workflow: Callable[..., Awaitable[ReturnType]], *args: Any, id: str, **options: Any
+        self, workflow: Callable[..., Awaitable[ReturnType]], *arguments: Any, id: str, **options: Any
     ) -> ReturnType: ...
 
     @overload
-    async def execute_workflow(self, workflow: str | type, *args: Any, id: str, **options: Any) -> Any: ...
+    async def execute_workflow(
+        self, workflow: str | type, *arguments: Any, id: str, **options: Any
+    ) -> Any: ...
 
     async def execute_workflow(
         self,
         workflow: str | type | Callable[..., Awaitable[Any]],
-        *args: Any,
+        *arguments: Any,
         id: str,  # noqa: A002  Temporal's name
         **options: Any,
     ) -> Any:
         """Start a run and wait for its result: `start_workflow`, whose options it takes, then `result`."""
-        handle = await self.start_workflow(workflow, *args, id=id, **options)
+        handle = await self.start_workflow(workflow, *arguments, id=id, **options)
         return await handle.result()
 
     def get_workflow_handle(

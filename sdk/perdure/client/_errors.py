@@ -4,7 +4,6 @@
     ├── WorkflowFailureError          the awaited run failed, was canceled or terminated: see `cause`
     ├── WorkflowQueryFailedError      a query could not be answered
     ├── AddressError                  the address names no kind of store
-    ├── MissingExtraError             the address names a store whose driver is not installed
     └── RPCError                      the store refused: `status` says how
         ├── WorkflowNotFoundError     NOT_FOUND: no such run
         └── WorkflowClosedError       NOT_FOUND: the run has ended
@@ -47,10 +46,10 @@ class AddressError(PerdureError, ValueError):
     """An address that names no kind of store; nothing was opened or made."""
 
     def __init__(self, address: str, why: str) -> None:
-        self.address = address
+        self.address = without_password(address)
         self.why = why
         super().__init__(
-            f"cannot connect to {address!r}: {why}. Use sqlite:///path/to/file.db, a bare path, memory:// or "
+            f"cannot connect to {self.address!r}: {why}. Use sqlite:///path/to/file.db, a bare path, memory:// or "
             "memory://name."
         )
 
@@ -72,6 +71,15 @@ class WorkflowClosedError(RPCError):
         self.workflow_id = workflow_id
         self.run_id = run_id
         self.run_status = run_status
+
+
+def without_password(address: str) -> str:
+    """The address as it may be shown."""
+    scheme, separator, rest = address.partition("://")
+    user, at, host = rest.rpartition("@")
+    if not at or ":" not in user:
+        return address
+    return f"{scheme}{separator}{user.partition(':')[0]}:***@{host}"
 
 
 @contextmanager

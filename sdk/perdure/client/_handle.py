@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from perdure.client._arguments import either
 from perdure.client._errors import WorkflowFailureError, WorkflowQueryFailedError, translated
 from perdure.client._execution import (
     HistoryEntry,
@@ -100,7 +101,8 @@ class WorkflowHandle(Generic[ReturnType_co]):
     async def signal(
         self,
         signal: str | Callable[..., Any],
-        *args: Any,
+        *arguments: Any,
+        args: Sequence[Any] = (),
         reason: str = "",
         request_id: str | None = None,
     ) -> None:
@@ -111,9 +113,10 @@ class WorkflowHandle(Generic[ReturnType_co]):
         Raises WorkflowNotFoundError, WorkflowClosedError, EncodingError.
         """
         request_id = request_id or self._client.new_id()
+        name = signal_name(signal)
         event = WorkflowExecutionSignaled(
-            signal_name=signal_name(signal),
-            input=tuple(self._client.data_converter.to_payloads(args)),
+            signal_name=name,
+            input=tuple(self._client.data_converter.to_payloads(either(arguments, args, f"signal {name!r}"))),
             request_id=request_id,
             reason=reason,
         )
@@ -151,7 +154,13 @@ class WorkflowHandle(Generic[ReturnType_co]):
                 )
             )
 
-    async def query(self, query: str | Callable[..., Any], *args: Any, result_type: Any = None) -> Any:
+    async def query(
+        self,
+        query: str | Callable[..., Any],
+        *arguments: Any,
+        args: Sequence[Any] = (),
+        result_type: Any = None,
+    ) -> Any:
         """Ask the run something; the run and its history are unchanged.
 
         Answered by the worker that holds the run, when it is in this process; otherwise here, by replaying
@@ -162,7 +171,7 @@ class WorkflowHandle(Generic[ReturnType_co]):
         name = query_name(query)
         handler = handler_definition(query, QUERY)
         record = await self._record(self._run_id)
-        payloads = self._client.data_converter.to_payloads(args)
+        payloads = self._client.data_converter.to_payloads(either(arguments, args, f"query {name!r}"))
         try:
             answer = await self._answer(record, name, payloads)
         except ReplayError as error:
