@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from perdure_history.events import (
     ActivityTaskAttemptFailed,
     ActivityTaskCanceled,
@@ -22,8 +24,7 @@ from perdure_history.events import (
 from perdure_history.failures import Failure
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryEvent:
+class HistoryEvent(msgspec.Struct, frozen=True, gc=False):
     """A recorded event with its place: what replay reads."""
 
     seq: int
@@ -32,8 +33,7 @@ class HistoryEvent:
     event: Event
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(msgspec.Struct, frozen=True, gc=False):
     """What one pass of workflow code came to: inputs first, then the commands it issued, in order."""
 
     number: int
