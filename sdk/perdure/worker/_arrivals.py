@@ -23,6 +23,7 @@ from perdure.worker._turns import TurnLoop
 from perdure_history.codec import decode_event
 from perdure_history.errors import StoreError
 from perdure_history.events import Dispatch
+from perdure_history.ids import RunId
 from perdure_history.records import Claim, Message, Verdict, decode_problem
 from perdure_replayer.definition import WorkflowDefinition
 from perdure_replayer.turn import HistoryEvent, LiveRun
@@ -118,7 +119,7 @@ class Arrivals:
             case Judgement.TRY_ALONE:
                 self._tasks.spawn(self._try_alone(run, record.claims))
             case Judgement.SET_ASIDE:
-                self._set_aside_suspect(run)
+                self._tasks.spawn(self._set_aside_suspect(run))
 
     def take_message(self, message: Message) -> None:
         """Queue a message for its run, unless it is on its way already."""
@@ -145,6 +146,9 @@ class Arrivals:
     async def _try_alone(self, run: HeldRun, claims: int) -> None:
         """Mark a suspect, run it until it waits, and take the mark off again: this process survived it."""
         async with self._alone:
+            await self._find_head(run)
+            if run.gone:
+                return
             problem = marked(run.problem, claims, self._store.now())
             self._keeper.turns.submit(mark(run, problem, now=self._store.now()))
             await self._keeper.turns.until_settled(run)
@@ -156,12 +160,25 @@ class Arrivals:
                 self._keeper.turns.submit(mark(run, None, now=self._store.now()))
                 await self._keeper.turns.until_settled(run)
 
-    def _set_aside_suspect(self, run: HeldRun) -> None:
+    async def _set_aside_suspect(self, run: HeldRun) -> None:
+        await self._find_head(run)
         run.loading = False
-        if run.problem is not None:
+        if run.problem is not None and not run.gone:
             problem = convicted(run.problem, self._store.now())
             _logger.error("run %s of workflow id %r: %s", run.run_id, run.workflow_id, problem.message)
             self._keeper.turns.submit(mark(run, problem, now=self._store.now(), release=True))
+
+    async def _find_head(self, run: HeldRun) -> None:
+        """Set the head of a run that is not loaded: a commit that records nothing builds on it as well."""
+        while True:
+            try:
+                head = await self._store.last_event(RunId(run.run_id))
+                break
+            except StoreError as trouble:
+                _logger.warning("looking at run %s: %s", run.run_id, trouble)
+                await asyncio.sleep(_AGAIN_SECONDS)
+        if head is not None:
+            run.head_seq, run.head_hash = head.seq, head.hash
 
     async def _load(self, run: HeldRun) -> None:
         error: Exception | None = None
