@@ -284,7 +284,9 @@ async def _one_run(client: Client, log: AckLog, plan: LoadPlan, number: int, *, 
     dice = random.Random(f"{plan.seed} {plan.name} {number}")
     workflow_id = f"{plan.name}-{number}"
     match dice.randrange(10):
-        case 0 | 1:
+        case 0:
+            await start_once(client, log, flows.naps, 3, 30, workflow_id=workflow_id)
+        case 1:
             handle = await start_once(client, log, flows.chain, dice.randint(1, 6), workflow_id=workflow_id)
             result = await handle.result()
             log.write(Ack(call="result", workflow_id=workflow_id, key=json.dumps(result)))

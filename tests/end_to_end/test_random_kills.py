@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -12,11 +13,13 @@ from perdure_history.records import RunStatus
 from tests.checker import Dump, Kind, check
 from tests.end_to_end.acks import read_acks
 from tests.end_to_end.processes import Child, Nursery
-from tests.end_to_end.programs import LoadPlan, Place, load, work
+from tests.end_to_end.programs import LoadPlan, Place, WorkerPlan, load, work
 from tests.end_to_end.tables import integrity, read_tables, read_tables_apart
 
 CLIENTS = ("anna", "bert")
 PARALLEL = 20
+LEASE = 2.0
+"""Seconds; short, so that frozen workers lose theirs."""
 
 
 @dataclass
@@ -45,9 +48,18 @@ class Village:
             )
             for name in CLIENTS
         }
+        self.freezes = 0
         self.workers = [self._worker() for _ in range(2)]
         self.clients = {name: self._client(name) for name in CLIENTS}
         self.tally = Tally(Counter(), seed)
+
+    def freeze_someone(self) -> None:
+        """SIGSTOP a worker, now and then for longer than its lease, and let it go on."""
+        worker = self.dice.choice(self.workers)
+        os.kill(worker.pid, signal.SIGSTOP)
+        time.sleep(self.dice.choice([0.1, 0.5, 1.5 * LEASE]))  # the pause is the fault
+        os.kill(worker.pid, signal.SIGCONT)
+        self.freezes += 1
 
     def kill_someone(self) -> None:
         """SIGKILL a worker (three times of four) or a client, and start it again."""
@@ -68,7 +80,12 @@ class Village:
         return not any(child.alive for child in self.clients.values())
 
     def _worker(self) -> Child:
-        return self.children.start(work, self.place)
+        plan = WorkerPlan(
+            lease_seconds=LEASE,
+            max_activities=self.dice.choice([2, 100]),
+            max_cached=self.dice.choice([0, 5, 1000, 1000]),
+        )
+        return self.children.start(work, self.place, plan)
 
     def _client(self, name: str) -> Child:
         return self.children.start(load, self.place, self.plans[name])
@@ -108,6 +125,8 @@ def kill_at_random(
     while village.tally.kills.total() < kills:
         time.sleep(village.dice.uniform(0, 2 * pause))  # the moment of the kill is what is random
         village.kill_someone()
+        if village.tally.kills.total() % 30 == 0:
+            village.freeze_someone()
     middle = read_tables_apart(place.database)
     for child in village.clients.values():
         assert child.join(240) == 0
@@ -116,7 +135,7 @@ def kill_at_random(
     found = check(dump, acks, earlier=middle)
     count = Counter(violation.kind for violation in found)
     figure(
-        f"random SIGKILLs, seed {seed}: {village.tally.kills.total()} kills ({dict(village.tally.kills)}), "
+        f"random SIGKILLs, seed {seed}: {village.tally.kills.total()} kills ({dict(village.tally.kills)}), {village.freezes} freezes, "
         f"{len(dump.runs)} runs, {sum(map(len, dump.history.values()))} events, "
         f"{sum(ack.answer == 'ok' for ack in acks)} acked, {count[Kind.LOST]} lost, {count[Kind.TWICE]} twice, "
         f"{open_runs(dump)} open; {working_incarnations(dump)} of {len(dump.workers)} workers had recorded something, "

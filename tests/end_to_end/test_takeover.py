@@ -163,6 +163,7 @@ async def stop_between_commits(pid: int, client) -> int:
             await asyncio.wait_for(a_write(client, number), 1)
         except TimeoutError:
             os.kill(pid, signal.SIGCONT)
+            await asyncio.sleep(0.05)  # let it end its transaction
         else:
             return stopped_at
     raise AssertionError
