@@ -30,7 +30,15 @@ from perdure_history.sql.rows import (
     run_values,
 )
 from perdure_history.sql.schema import history, inbox, runs, workers
-from perdure_history.sql.statements import Statement, Transaction, execute, execute_many, fetch, parameter
+from perdure_history.sql.statements import (
+    InsertStatement,
+    Statement,
+    Transaction,
+    execute,
+    fetch,
+    insert_rows,
+    parameter,
+)
 
 _OF_WORKFLOW = (
     runs.c.namespace == parameter("namespace"),
@@ -127,7 +135,7 @@ MESSAGE_EVENTS = Statement(
     ),
     writes=False,
 )
-INSERT_HISTORY = Statement("insert history", insert(history), writes=True)
+INSERT_HISTORY = InsertStatement("insert history", history)
 
 
 def start_run(start: StartRun, changes: list[Change], attempt: Attempt) -> Transaction[StartOutcome]:
@@ -154,7 +162,7 @@ def start_run(start: StartRun, changes: list[Change], attempt: Attempt) -> Trans
     run = new_run(start, nth=newest.nth + 1 if newest is not None else 1, owner_is_live=owner_is_live)
     attempt.started = run.run_id
     yield from execute(_INSERT_RUN, **run_values(run, actor=start.first_event.actor))
-    yield from execute_many(INSERT_HISTORY, [history_values(run.run_id, start.first_event)])
+    yield from insert_rows(INSERT_HISTORY, [history_values(run.run_id, start.first_event)])
     if run.owner is not None:
         changes.append(Change(ChangeKind.ASSIGNED, run.owner, run.run_id))
     else:
@@ -236,7 +244,7 @@ def _terminate(run: RunRecord, request: TerminateRun, changes: list[Change]) -> 
         closed_at=columns["closed_at"],
         history_length=columns["history_length"],
     )
-    yield from execute_many(INSERT_HISTORY, [history_values(run.run_id, row) for row in rows])
+    yield from insert_rows(INSERT_HISTORY, [history_values(run.run_id, row) for row in rows])
     if unread:
         yield from execute(EMPTY_INBOX, of_run=run.run_id)
     changes.append(Change(ChangeKind.CLOSED, run.run_id, run.run_id))

@@ -12,10 +12,10 @@ thread with a `sqlite3` connection runs it or a coroutine with an asynchronous d
 It may be run again from its start after a rollback, so it must not keep anything outside itself.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import BindParameter, bindparam
+from sqlalchemy import BindParameter, Table, bindparam, insert
 from sqlalchemy.engine import Dialect as CompilerDialect
 from sqlalchemy.sql import ClauseElement
 
@@ -89,6 +89,41 @@ class ListStatement:
         return found, size
 
 
+class InsertStatement:
+    """An INSERT of any number of rows, cut into statements of a power of two rows, so that few are prepared.
+
+    Not one statement a row: a driver lets other threads run at each statement, and a busy one among them may
+    keep the interpreter for milliseconds each time.
+    """
+
+    MAX = 64
+    """Most rows of one statement: with eight columns far below every driver's limit of parameters."""
+
+    def __init__(self, name: str, table: Table) -> None:
+        self._name = name
+        self._table = table
+        self._sized: dict[int, Statement] = {}
+
+    def parts(self, rows: Sequence[Sequence[Any]]) -> Iterable[tuple[Statement, list[Any]]]:
+        """Statements that insert `rows` in order, each with its values."""
+        start, left = 0, len(rows)
+        while left:
+            size = min(1 << left.bit_length() - 1, self.MAX)
+            part = rows[start : start + size]
+            yield self._of_size(size), [value for row in part for value in row]
+            start += size
+            left -= size
+
+    def _of_size(self, size: int) -> Statement:
+        found = self._sized.get(size)
+        if found is None:
+            names = [column.name for column in self._table.columns]
+            values = [{name: parameter(f"{name}_{n}") for name in names} for n in range(size)]
+            clause = insert(self._table).values(values)
+            found = self._sized[size] = Statement(self._name, clause, writes=True)
+        return found
+
+
 class Ask(NamedTuple):
     """One request of a transaction."""
 
@@ -148,3 +183,9 @@ def execute_many(statement: Statement, rows: Sequence[Sequence[Any]]) -> Transac
     """Run a write once for each of `rows`, whose values stand in the statement's own order."""
     if rows:
         yield Ask(statement, rows, many=True)
+
+
+def insert_rows(statement: InsertStatement, rows: Sequence[Sequence[Any]]) -> Transaction[None]:
+    """Insert `rows`, whose values stand in the order of the table's columns."""
+    for sized, values in statement.parts(rows):
+        yield Ask(sized, values)

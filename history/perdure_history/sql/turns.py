@@ -33,6 +33,7 @@ from perdure_history.sql.statements import (
     execute_many,
     fetch,
     fetch_list,
+    insert_rows,
     parameter,
     parameters,
 )
@@ -237,7 +238,7 @@ def _write(landing: Sequence[_Landing], changes: list[Change], clock: Callable[[
     # Runs that close go before anything that could take their workflow id over.
     for names, changed in updates.items():
         yield from execute_many(_update_run(names), changed)
-    yield from execute_many(INSERT_HISTORY, rows)
+    yield from insert_rows(INSERT_HISTORY, rows)
     yield from execute_many(_TAKE_MESSAGE, taken)
     for run_id in emptied:
         yield from execute(EMPTY_INBOX, of_run=run_id)

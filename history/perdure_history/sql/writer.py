@@ -183,7 +183,8 @@ class Writer:
         if not statement.writes:
             return Answer(cursor.fetchall(), 0)
         self._wrote = True
-        self._pages += 4
+        # An insert of many rows has a value for each of their columns.
+        self._pages += 4 + len(values) // 8
         return Answer([], cursor.rowcount)
 
     def _roll_back(self) -> None:

@@ -2,23 +2,28 @@
 
 import asyncio
 
+import pytest
+
 from perdure_history.records import Change, ChangeKind, Verdict
 from perdure_history.sql import open_sqlite
 from tests.conformance.scene import Scene, completed, scheduled
 
 
-async def test_a_group_of_plain_steps_costs_four_statements_in_one_transaction(scene, faults):
-    """G1: BEGIN, fence, places, rows, COMMIT, for one run or a hundred, in one call or many."""
+@pytest.mark.parametrize(("turns", "inserts"), [(1, 1), (64, 1), (100, 3), (200, 5)])
+async def test_a_group_of_plain_steps_costs_one_transaction_of_few_statements(scene, faults, turns, inserts):
+    """G1: BEGIN, fence, places, rows, COMMIT; many rows are cut into powers of two, 64 at most."""
     await scene.worker("w1")
-    run_ids = [await scene.start_owned(f"order-{n}") for n in range(100)]
+    run_ids = [await scene.start_owned(f"order-{n}") for n in range(turns)]
     members = [await scene.member(run_id, scheduled()) for run_id in run_ids]
     faults.arm(None)
 
     verdicts = await scene.commit("w1", *members)
 
     points = faults.disarm()
-    assert verdicts == [Verdict.COMMITTED] * 100
-    assert points == ["begin", "fence", "places/128", "insert history", "commit", "committed"]
+    places = [point for point in points if point.startswith("places/")]
+    assert verdicts == [Verdict.COMMITTED] * turns
+    assert len(places) == 1
+    assert points == ["begin", "fence", *places, *["insert history"] * inserts, "commit", "committed"]
 
 
 async def test_turns_of_concurrent_calls_share_commits(scene, faults):
