@@ -9,7 +9,7 @@ from perdure_history.sql import open_sqlite
 from tests.conformance.scene import Scene, completed, scheduled
 
 
-@pytest.mark.parametrize(("turns", "inserts"), [(1, 1), (64, 1), (100, 3), (200, 5)])
+@pytest.mark.parametrize(("turns", "inserts"), [(1, 1), (64, 1), (100, 3), (200, 4)])
 async def test_a_group_of_plain_steps_costs_one_transaction_of_few_statements(scene, faults, turns, inserts):
     """G1: BEGIN, fence, places, rows, COMMIT; many rows are cut into powers of two, 64 at most."""
     await scene.worker("w1")
