@@ -187,10 +187,13 @@ class Arrivals:
                 await load(run, self._store, self._client.data_converter)
             except StoreError as trouble:
                 _logger.warning("loading run %s: %s", run.run_id, trouble)
-                await asyncio.sleep(1)
+                await asyncio.sleep(_AGAIN_SECONDS)
                 asyncio.get_running_loop().call_soon(self._keeper.turns.wake, run)
             except Exception as failure:  # noqa: BLE001  whatever replay raises sets this run aside
                 error = failure
+        if error is not None:
+            # It may have been raised by an early page; what sets the run aside builds on the last event.
+            await self._find_head(run)
         run.loading = False
         if run.gone:
             return

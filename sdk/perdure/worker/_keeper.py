@@ -217,6 +217,8 @@ class RunKeeper:
         _logger.info("run %s: its commit was %s; loading it again", run.run_id, verdict.value)
         try:
             record = await self._store.find_run(self._client.namespace, run.workflow_id, RunId(run.run_id))
+            is_open = record.status is RunStatus.RUNNING
+            closing = None if is_open else await self._store.last_event(RunId(run.run_id))
         except StoreError as trouble:
             _logger.warning("looking after run %s: %s", run.run_id, trouble)
             self._loop.call_later(_AGAIN_SECONDS, lambda: self._tasks.spawn(self._recover(run, verdict)))
@@ -224,9 +226,10 @@ class RunKeeper:
         run.loading = False
         if run.gone:
             return
-        if record.owner != self._me.incarnation or record.status is not RunStatus.RUNNING:
+        if record.owner != self._me.incarnation or not is_open:
             run.gone = True
-            self.run_gone(run, None)
+            # Clients beside us leave it to who holds a run to tell them of its end, whoever ended it.
+            self.run_gone(run, closing)
             return
         self.needs_loading(run)
         self._look_for_messages()

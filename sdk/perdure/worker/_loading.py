@@ -17,15 +17,13 @@ async def load(run: HeldRun, store: RunStore, converter: Converter) -> None:
     """Set `run.live` and the head from the stored history.
 
     Raises CorruptHistoryError, NonDeterminismError, and what workflow code raises on replay; `run` is then
-    as it was, except for its head, which is that of the history.
+    as it was.
     """
     live = LiveRun(run.run_id, run.definition, converter)
     rebuild = Rebuild(live)
     try:
         while True:
             rows = await store.read_history(RunId(run.run_id), after_seq=rebuild.head_seq, limit=PAGE)
-            if rows:
-                run.head_seq, run.head_hash = rows[-1].seq, rows[-1].hash
             rebuild.feed(rows)
             if len(rows) < PAGE:
                 break
@@ -35,5 +33,6 @@ async def load(run: HeldRun, store: RunStore, converter: Converter) -> None:
         live.evict()
         raise
     run.live = live
+    run.head_seq, run.head_hash = rebuild.head_seq, rebuild.head_hash
     run.open_inputs = open_inputs
     run.turn_number = live.turn_number
