@@ -102,7 +102,7 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True):
     """What one client call came to. `answer`: "ok", "refused" (the run was closed), or "unknown" (no answer)."""
 
     call: str
-    """"start", "signal", "cancel" or "result"."""
+    """"start", "signal", "cancel", "terminate" or "result"."""
     workflow_id: str
     run_id: str = ""
     key: str = ""
@@ -386,6 +386,9 @@ def _check_acks(
                 )
         elif ack.call == "result":
             yield from _check_result(ack, run.run_id, decoded.get(run.run_id, ()))
+        elif ack.call == "terminate":
+            if ack.answer == "ok" and run.status is not RunStatus.TERMINATED:
+                yield Violation(Kind.LOST, run.run_id, 0, f"acknowledged terminate; the run is {run.status}")
         elif ack.call in ("signal", "cancel"):
             sent_to[run.run_id].append(ack)
     for run_id, sent in sent_to.items():

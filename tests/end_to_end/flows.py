@@ -253,7 +253,27 @@ async def naps(count: int, milliseconds: int) -> int:
     return count
 
 
+mood = {"bad": False}
+"""Whether Moody's code has a bug in this process; set by the process's program."""
+
+
+@workflow.defn
+class Moody:
+    """Its second step meets a bug, which fails the turn, until a worker comes whose code has none."""
+
+    @workflow.run
+    async def run(self, length: int) -> int:
+        for number in range(length):
+            await workflow.execute_activity(
+                step, str(number), start_to_close_timeout=MINUTE, retry_policy=QUICK
+            )
+            if number == 1 and mood["bad"] and not workflow.unsafe.is_replaying():
+                raise RuntimeError("a bug in the code of a class workflow")
+        return length
+
+
 WORKFLOWS = [
+    Moody,
     Kitchen, Cancelable, chain, slow_chain, Listener, poison, only_once, stubborn_flow, forking_flow, naps,
 ]  # fmt: skip
 ACTIVITIES = [step, sync_step, flaky, patient, slow_step, stubborn, forking]

@@ -50,6 +50,8 @@ class WorkerPlan:
     lease_seconds: float = 15.0
     max_activities: int = 100
     max_cached: int = 1000
+    bad_mood: bool = False
+    """Whether the code of `flows.Moody` has its bug."""
 
 
 class KillAt:
@@ -96,6 +98,7 @@ def work(pipe: Connection, place: Place, plan: WorkerPlan = WorkerPlan()) -> Non
 
 
 async def _work(pipe: Connection, place: Place, plan: WorkerPlan) -> None:
+    flows.mood["bad"] = plan.bad_mood
     client = await connect(place.database)
     async with make_worker(client, plan):
         pipe.send("ready")
@@ -204,10 +207,21 @@ async def cancel(handle: WorkflowHandle[Any], log: AckLog) -> bool:
     return await _unless_closed(handle, log, "cancel", "")
 
 
+async def terminate(handle: WorkflowHandle[Any], log: AckLog) -> bool:
+    """End the run; False when it was closed already."""
+    return await _unless_closed(handle, log, "terminate", "")
+
+
 async def _unless_closed(handle: WorkflowHandle[Any], log: AckLog, call: str, key: str) -> bool:
     try:
         with log.call(call, handle.id, key=key, refused=run_was_closed):
-            await (handle.signal("note", key) if call == "signal" else handle.cancel())
+            match call:
+                case "signal":
+                    await handle.signal("note", key)
+                case "cancel":
+                    await handle.cancel()
+                case _:
+                    await handle.terminate()
     except RPCError as error:
         if not run_was_closed(error):
             raise
@@ -283,7 +297,7 @@ def weaken(synchronous: str) -> None:
 async def _one_run(client: Client, log: AckLog, plan: LoadPlan, number: int, *, tries: int) -> None:
     dice = random.Random(f"{plan.seed} {plan.name} {number}")
     workflow_id = f"{plan.name}-{number}"
-    match dice.randrange(10):
+    match dice.randrange(12):
         case 0:
             await start_once(client, log, flows.naps, 3, 30, workflow_id=workflow_id)
         case 1:
@@ -297,6 +311,12 @@ async def _one_run(client: Client, log: AckLog, plan: LoadPlan, number: int, *, 
             handle = await start_once(client, log, flows.Listener.run, 2, workflow_id=workflow_id)
             for word in range(4):
                 await tell(handle, log, f"{workflow_id}.{word}@{tries}")
+        case 7:
+            await start_once(client, log, flows.Moody.run, 4, workflow_id=workflow_id)
+        case 8:
+            handle = await start_once(client, log, flows.slow_chain, 20, workflow_id=workflow_id)
+            await asyncio.sleep(dice.uniform(0, 0.3))
+            await terminate(handle, log)
         case _:
             handle = await start_once(
                 client, log, flows.Kitchen.run, flows.Order(notes=2), workflow_id=workflow_id

@@ -14,6 +14,7 @@ from tests.checker import check
 from tests.end_to_end.acks import read_acks
 from tests.end_to_end.processes import LONG, Nursery, nursery
 from tests.end_to_end.programs import Outcome, Place, play
+from tests.end_to_end.replaying import replay_everything
 from tests.end_to_end.tables import integrity, read_tables
 
 EXPECTED = Outcome(
@@ -44,6 +45,7 @@ def crash_and_restart(children: Nursery, place: Place, kill: tuple[str, int]) ->
     assert outcome == EXPECTED, kill
     assert check(after, read_acks(place.folder), earlier=before) == [], kill
     assert integrity(place.database) == "ok"
+    replay_everything(after)
     return killed
 
 

@@ -14,6 +14,7 @@ from tests.checker import Dump, Kind, check
 from tests.end_to_end.acks import read_acks
 from tests.end_to_end.processes import Child, Nursery
 from tests.end_to_end.programs import LoadPlan, Place, WorkerPlan, load, work
+from tests.end_to_end.replaying import replay_everything
 from tests.end_to_end.tables import integrity, read_tables, read_tables_apart
 
 CLIENTS = ("anna", "bert")
@@ -53,6 +54,12 @@ class Village:
         self.clients = {name: self._client(name) for name in CLIENTS}
         self.tally = Tally(Counter(), seed)
 
+    def recover(self) -> None:
+        """Let two workers without a bug finish what there is."""
+        for index, worker in enumerate(self.workers):
+            worker.kill()
+            self.workers[index] = self.children.start(work, self.place)
+
     def freeze_someone(self) -> None:
         """SIGSTOP a worker, now and then for longer than its lease, and let it go on."""
         worker = self.dice.choice(self.workers)
@@ -84,6 +91,7 @@ class Village:
             lease_seconds=LEASE,
             max_activities=self.dice.choice([2, 100]),
             max_cached=self.dice.choice([0, 5, 1000, 1000]),
+            bad_mood=self.dice.random() < 0.3,
         )
         return self.children.start(work, self.place, plan)
 
@@ -130,16 +138,18 @@ def kill_at_random(
     middle = read_tables_apart(place.database)
     for child in village.clients.values():
         assert child.join(240) == 0
+    village.recover()
     dump = wait_until_all_closed(place, 120)
     acks = read_acks(place.folder)
     found = check(dump, acks, earlier=middle)
+    replayed = replay_everything(dump)
     count = Counter(violation.kind for violation in found)
     figure(
         f"random SIGKILLs, seed {seed}: {village.tally.kills.total()} kills ({dict(village.tally.kills)}), {village.freezes} freezes, "
         f"{len(dump.runs)} runs, {sum(map(len, dump.history.values()))} events, "
         f"{sum(ack.answer == 'ok' for ack in acks)} acked, {count[Kind.LOST]} lost, {count[Kind.TWICE]} twice, "
         f"{open_runs(dump)} open; {working_incarnations(dump)} of {len(dump.workers)} workers had recorded something, "
-        f"{lost_attempts(dump)} attempts were lost with them"
+        f"{lost_attempts(dump)} attempts were lost with them; {replayed} events replayed"
     )
 
     assert found == []

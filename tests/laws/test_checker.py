@@ -331,6 +331,13 @@ def test_a_result_that_the_history_does_not_have_is_found():
     assert [violation.kind for violation in check(world.dump(), world.acks)] == [Kind.CLAIMED] * 2
 
 
+def test_an_acknowledged_termination_that_did_not_come_about_is_lost():
+    world = small_world()
+    world.acks.append(Ack(call="terminate", workflow_id="wf-open", run_id="open"))
+
+    assert kinds(world) == {Kind.LOST}
+
+
 def test_a_missing_turn_is_found():
     world = small_world()
     story = world.stories[0]
