@@ -44,8 +44,8 @@ class TurnFailedError(ReplayError):
         self.turn = turn
         self.error = error
         super().__init__(
-            f"turn {turn} of run {run_id} failed: {type(error).__name__}: {error}. Nothing was written; the turn is "
-            "tried again, so mend the code and restart the worker. Raise ApplicationError to fail the run instead."
+            f"turn {turn} of run {run_id} failed: {type(error).__name__}: {error}. What came in is kept and the "
+            "turn is tried again, so mend the code and restart the worker. Raise ApplicationError to fail the run instead."
         )
 
 

@@ -2,24 +2,43 @@
 
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from perdure.client import Client
 from perdure.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from perdure.definitions import workflow_definition
 from perdure.exceptions import WorkflowAlreadyStartedError
 from perdure.worker import Worker
 
 ReturnType = TypeVar("ReturnType")
 
 
+@overload
 async def run(
     workflow: Callable[..., Awaitable[ReturnType]],
+    *args: Any,
+    id: str | None = ...,
+    store: str = ...,
+    activities: Sequence[Callable[..., Any]] = ...,
+) -> ReturnType: ...
+
+
+@overload
+async def run(
+    workflow: type,
+    *args: Any,
+    id: str | None = ...,
+    store: str = ...,
+    activities: Sequence[Callable[..., Any]] = ...,
+) -> Any: ...
+
+
+async def run(
+    workflow: type | Callable[..., Awaitable[Any]],
     *args: Any,
     id: str | None = None,  # noqa: A002  Temporal's name
     store: str = "perdure.db",
     activities: Sequence[Callable[..., Any]] = (),
-) -> ReturnType:
+) -> Any:
     """Run `workflow` to its end and give back what it returns, however often this process dies on the way.
 
     Calling it again with the same `id` and `store` goes on where the dead process stopped; once the run has
@@ -31,14 +50,12 @@ async def run(
     """
     workflow_id = id or uuid.uuid4().hex
     async with await Client.connect(store) as client:
-        task_queue = workflow_definition(workflow).name
-        async with Worker(client, task_queue=task_queue, workflows=[workflow], activities=activities):
+        async with Worker(client, workflows=[workflow], activities=activities):
             try:
                 handle = await client.start_workflow(
                     workflow,
                     *args,
                     id=workflow_id,
-                    task_queue=task_queue,
                     id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                     id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                 )

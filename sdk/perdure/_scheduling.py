@@ -65,6 +65,12 @@ def _issue(
     callee: object | None,
     definition: ActivityDefinition | None,
 ) -> "asyncio.Future[Any]":
+    if options.task_queue not in ("", runtime.started.task_queue):
+        raise InvalidOptionError(
+            "task_queue",
+            options.task_queue,
+            f"activities of this version run with their workflow, on {runtime.started.task_queue!r}; leave it out",
+        )
     try:
         return runtime.schedule_activity(
             name, arguments, result_type=result_type, options=options, callee=callee

@@ -269,7 +269,8 @@ def client() -> "Client":
 def heartbeat(*details: Any) -> None:
     """Say that the attempt is alive. Never blocks; any thread with the activity's context may call it.
 
-    `details` reach the next attempt as `info().heartbeat_details`. Throttled, so call it as often as you like.
+    `details` reach the next attempt as `info().heartbeat_details`. They are kept in
+    this process: after a crash the next attempt finds none.
     """
     _context("activity.heartbeat()").heartbeat(*details)
 

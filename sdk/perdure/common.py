@@ -122,14 +122,6 @@ class WorkflowIDConflictPolicy(IntEnum):
     TERMINATE_EXISTING = 3
 
 
-class QueryRejectCondition(IntEnum):
-    """Which runs do not answer a query."""
-
-    NONE = 1
-    NOT_OPEN = 2
-    NOT_COMPLETED_CLEANLY = 3
-
-
 @dataclass(frozen=True)
 class Priority:
     """Which work goes first. Accepted for compatibility; queues are first come, first served."""

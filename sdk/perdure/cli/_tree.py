@@ -90,7 +90,7 @@ def _step_text(step: Step, now: int) -> str:
             call = fitted(f"{step.name}({shown})")
             took = duration(step.duration_us if step.duration_us is not None else max(0, now - step.began_at))
             tries = f", attempt {step.attempts}" if step.attempts > 1 else ""
-            result = "" if step.status != "completed" else fitted(f" = {compact(step.result)}")
+            result = "" if step.status != "completed" else " " + fitted(f"= {compact(step.result)}")
             return f"{call}  {coloured(step.status)} {took}{tries}{result}"
         case "timer":
             length = duration(max(0, (step.due_at or step.began_at) - step.began_at))

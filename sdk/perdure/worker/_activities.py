@@ -141,6 +141,18 @@ class ActivityRunner:
             attempt.state = AttemptState.OVER
         run.attempts.clear()
 
+    def break_off(self, run: HeldRun) -> None:
+        """End the running attempts of a run as failed, because this worker stops; others follow at once."""
+        for attempt in list(run.attempts.values()):
+            if attempt.state is AttemptState.RUNNING:
+                self._execution.interrupt(attempt, ActivityCancellationDetails(worker_shutdown=True))
+                failure = Failure(
+                    kind=FailureKind.SERVER,
+                    message=f"worker {self._me.incarnation} was stopped while attempt {attempt.number} was running",
+                    type="WorkerStopped",
+                )
+                self._failed(run, attempt, failure, at_once=True)
+
     def announce_shutdown(self) -> None:
         """Tell running activities that the worker is going down."""
         self._execution.announce_shutdown()
@@ -198,7 +210,7 @@ class ActivityRunner:
         )
         self._settle(run, attempt, outcome)
 
-    def _failed(self, run: HeldRun, attempt: Attempt, failure: Failure) -> None:
+    def _failed(self, run: HeldRun, attempt: Attempt, failure: Failure, *, at_once: bool = False) -> None:
         number, started_at = attempt.number, attempt.started_at
         if attempt.cancel_requested and failure.kind is FailureKind.CANCELED:
             outcome = ActivityTaskCanceled(
@@ -222,13 +234,14 @@ class ActivityRunner:
             self._settle(run, attempt, _final_event(attempt, failure, decision))
             return
         attempt.state = AttemptState.NOTING
-        attempt.next_at, attempt.last_failure = decision, failure
+        attempt.next_at = self._now() if at_once else decision
+        attempt.last_failure = failure
         run.add_note(
             ActivityTaskAttemptFailed(
                 scheduled_seq=attempt.seq,
                 attempt=number,
                 failure=failure,
-                next_attempt_at=decision,
+                next_attempt_at=attempt.next_at,
                 started_at=started_at,
             )
         )

@@ -202,6 +202,11 @@ class WorkerCore:
         """How many more runs it can hold."""
         return self._keeper.holdings.room if self._revival is None else 0
 
+    def make_room(self) -> None:
+        """Let runs go that only wait: others are due."""
+        if self._revival is None:
+            self._keeper.make_room()
+
     def others_committed(self) -> None:
         """Another process committed something: it may be a new worker."""
         self._lease.look()

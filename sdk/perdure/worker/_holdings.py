@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from itertools import islice
 
 from perdure.worker._held_run import HeldRun
 
@@ -54,6 +55,10 @@ class Holdings:
     def room(self) -> int:
         """How many more runs may be taken."""
         return max(0, self._max_held - len(self._runs))
+
+    def idle(self, most: int) -> list[HeldRun]:
+        """Idle runs, least recently used first; at most so many."""
+        return list(islice((run for run in self._runs.values() if run.is_idle), most))
 
     def surplus(self) -> HeldRun | None:
         """An idle run that must leave memory, the least recently used; None when there is room or none is idle."""

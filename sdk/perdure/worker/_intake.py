@@ -50,6 +50,9 @@ class Host(Protocol):
         """How many more runs can be held."""
         ...
 
+    def make_room(self) -> None:
+        """Let runs go that only wait, and look again when they are gone."""
+
     def others_committed(self) -> None:
         """Another process committed something."""
 
@@ -143,7 +146,7 @@ class Intake:
         if types is not None and not types:
             return
         queues = (self._task_queue,)
-        while (room := self._host.room) > 0:
+        while True:
             wake_at = await self._store.next_wake(
                 task_queues=queues, workflow_types=types, namespace=self._namespace
             )
@@ -151,6 +154,11 @@ class Intake:
                 return
             if wake_at > self._now():
                 self._plan(wake_at)
+                return
+            room = self._host.room
+            if not room:
+                # What is due goes before what only waits; when it has left, this looks again.
+                self._host.make_room()
                 return
             claims = await self._store.claim_runs(
                 self._host.incarnation,

@@ -48,8 +48,9 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("perdure.worker")
 _GONE = ActivityCancellationDetails(not_found=True)
-_SHUTDOWN = ActivityCancellationDetails(worker_shutdown=True)
 _AGAIN_SECONDS = 1.0
+MADE_ROOM = 100
+"""Runs released at once when others are due and the worker is full."""
 
 
 class RunKeeper:
@@ -108,13 +109,16 @@ class RunKeeper:
     # The whole
 
     async def hand_over(self) -> None:
-        """Release every run, each to be woken when it is due; at once where an activity was broken off."""
+        """Break off what still runs, recorded as failed attempts, and release every run until it is due."""
         await self._tasks.until_done()
+        await self.turns.until_quiet()
+        for run in self.holdings:
+            self.runner.break_off(run)
         await self.turns.until_quiet()
         now = self._store.now()
         for run in self.holdings:
             wake_at = now if run.has_activities else self._wake_at(run)
-            self.runner.abandon(run, _SHUTDOWN)
+            self.runner.abandon(run, _GONE)
             self.turns.release(run, wake_at=wake_at)
         await self.turns.until_quiet()
 
@@ -133,6 +137,11 @@ class RunKeeper:
         if run.live is None or run.gone or run.open_inputs:
             return None
         return run.live.query(name, arguments)
+
+    def make_room(self) -> None:
+        """Release the idle runs that were not used for longest."""
+        for run in self.holdings.idle(MADE_ROOM):
+            self.turns.release(run, wake_at=self._wake_at(run))
 
     # What arrives
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from perdure import activity, workflow
-from perdure.client import Client, WorkflowFailureError
+from perdure.client import Client, WorkflowFailureError, _waiting
 from perdure.exceptions import TerminatedError
 from tests.sdk.worker.conftest import MakeWorker
 
@@ -59,9 +59,10 @@ async def test_results_of_runs_one_after_the_other_and_of_ended_ones(client: Cli
     assert again == 6
 
 
-async def test_a_run_under_way_here_is_not_looked_up_in_the_store(
+async def test_a_run_that_ends_here_soon_is_not_looked_up_in_the_store(
     client: Client, worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr(_waiting, "HANDOVER_SECONDS", 60)
     asked: list[str] = []
     last_event = client.store.last_event
 
@@ -70,14 +71,8 @@ async def test_a_run_under_way_here_is_not_looked_up_in_the_store(
         return await last_event(run_id)
 
     monkeypatch.setattr(client.store, "last_event", counted)
-    async with worker(workflows=[sleeps_long], max_cached_workflows=1000):
-        handle = await client.start_workflow(sleeps_long, id="nap")
-        waiter = asyncio.ensure_future(handle.result())
-        for _ in range(10):
-            await asyncio.sleep(0)
-        before_its_end = list(asked)
-        await handle.terminate()
-        with pytest.raises(WorkflowFailureError):
-            await asyncio.wait_for(waiter, AT_ONCE)
+    async with worker(workflows=[doubles], max_cached_workflows=1000):
+        result = await client.execute_workflow(doubles, 21, id="short")
 
-    assert before_its_end == []
+    assert result == 42
+    assert asked == []
