@@ -82,6 +82,10 @@ class LocalTraffic:
         """What was kept for this run, once."""
         return self._starts.pop(run_id, None)
 
+    def is_under_way(self, run_id: str) -> bool:
+        """Whether a worker here holds the run, or is about to: what closes it will be told to `on_close`."""
+        return run_id in self._starts or any(worker.holds(run_id) for worker in self._workers)
+
     def on_close(self, run_id: str, callback: Callable[[str, EventRow], None]) -> Callable[[], None]:
         """Call back, on any thread, with the run id and the closing event of a run that a worker here closes."""
         with self._lock:

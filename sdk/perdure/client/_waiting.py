@@ -1,8 +1,9 @@
 """Waiting for runs to close: one listener and one look-out for all that a client waits for."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from perdure._local import traffic_of
 from perdure_history.events import CLOSING_TYPES
@@ -11,6 +12,8 @@ from perdure_history.records import Change, ChangeKind, EventRow, RunFilter, Run
 from perdure_history.store import Store
 
 _logger = logging.getLogger("perdure.client")
+HANDOVER_SECONDS = 0.05
+"""How long a worker beside us may take to hand over the end of a run, before the store is asked."""
 LOOK_SECONDS = 5.0
 """How often runs that are waited for are looked at although nothing was heard."""
 
@@ -30,6 +33,8 @@ class ClosingWatch:
         self._waiting: dict[str, asyncio.Future[EventRow]] = {}
         self._waiters: dict[str, int] = {}
         self._heard = asyncio.Event()
+        self._suspects: set[str] = set()
+        """Runs that may have closed."""
         self._task: asyncio.Task[None] | None = None
         self._told: set[tuple[str, str, str]] = set()
 
@@ -41,11 +46,17 @@ class ClosingWatch:
         self._waiters[run_id] = self._waiters.get(run_id, 0) + 1
         stop = self._traffic.on_close(run_id, self._closed_here)
         if self._task is None:
-            self._task = self._loop.create_task(self._look_out())
+            # Listening begins here: what is told between the look below and the task's first step counts too.
+            self._task = self._loop.create_task(self._look_out(self._store.subscribe(self._hear)))
         try:
-            if not future.done() and (row := await self._closing_row(run_id)) is not None:
-                return row
-            return await asyncio.shield(future)
+            # Asked after `on_close`: whoever holds the run now hands its closing event over.
+            if future.done():
+                return future.result()
+            if self._traffic.is_under_way(run_id):
+                self._look_later((run_id,))
+                return await asyncio.shield(future)
+            row = await self._closing_row(run_id)
+            return row if row is not None else await asyncio.shield(future)
         finally:
             stop()
             self._leave(run_id)
@@ -54,9 +65,6 @@ class ClosingWatch:
         self._waiters[run_id] -= 1
         if not self._waiters[run_id]:
             del self._waiters[run_id], self._waiting[run_id]
-            if not self._waiting and self._task is not None:
-                self._task.cancel()
-                self._task = None
 
     def _closed_here(self, run_id: str, row: EventRow) -> None:
         self._loop.call_soon_threadsafe(self._settle, run_id, row)
@@ -73,31 +81,57 @@ class ClosingWatch:
     # News of others
 
     def _hear(self, changes: Sequence[Change]) -> None:
-        if any(change.kind is ChangeKind.FOREIGN or self._concerns(change) for change in changes):
-            try:
-                self._loop.call_soon_threadsafe(self._heard.set)
-            except RuntimeError:  # the loop was closed: nobody waits there any more
-                return
+        if any(change.kind is ChangeKind.FOREIGN for change in changes):
+            self._plan(self._look_at_all)
+            return
+        ended = [one.key for one in changes if one.kind is ChangeKind.CLOSED and one.key in self._waiting]
+        if not ended:
+            return
+        if all(self._traffic.is_under_way(run_id) for run_id in ended):
+            self._plan(lambda: self._look_later(ended))
+        else:
+            self._plan(lambda: self._look_at(ended))
 
-    def _concerns(self, change: Change) -> bool:
-        if change.kind is not ChangeKind.CLOSED or change.key not in self._waiting:
-            return False
-        # A worker beside us hands its closing event over itself, just after this.
-        return not any(worker.holds(change.key) for worker in self._traffic.workers)
+    def _plan(self, call: Callable[[], None]) -> None:
+        """Make the call on our loop; from any thread."""
+        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits there any more
+            self._loop.call_soon_threadsafe(call)
 
-    async def _look_out(self) -> None:
-        stop = self._store.subscribe(self._hear)
+    def _look_at_all(self) -> None:
+        self._look_at(list(self._waiting))
+
+    def _look_later(self, run_ids: Sequence[str]) -> None:
+        """A worker beside us that ends a run hands the event over by itself. Look if it does not come.
+
+        Someone else may have ended the run, and whoever holds it still not know that.
+        """
+        self._loop.call_later(HANDOVER_SECONDS, self._look_at, run_ids)
+
+    def _look_at(self, run_ids: Iterable[str]) -> None:
+        waiting = self._waiting
+        self._suspects.update(
+            run_id for run_id in run_ids if run_id in waiting and not waiting[run_id].done()
+        )
+        if self._suspects:
+            self._heard.set()
+
+    async def _look_out(self, stop: Callable[[], None]) -> None:
         try:
             while True:
                 try:
                     await asyncio.wait_for(self._heard.wait(), LOOK_SECONDS)
                 except TimeoutError:
+                    if not self._waiting:
+                        return
                     await self._report_problems()
+                    self._look_at_all()
                 self._heard.clear()
-                for run_id, future in list(self._waiting.items()):
-                    if not future.done() and (row := await self._closing_row(run_id)) is not None:
+                suspects, self._suspects = self._suspects, set()
+                for run_id in suspects:
+                    if (row := await self._closing_row(run_id)) is not None:
                         self._settle(run_id, row)
         finally:
+            self._task = None
             stop()
 
     async def _report_problems(self) -> None:
