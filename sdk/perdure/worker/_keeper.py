@@ -110,17 +110,23 @@ class RunKeeper:
 
     async def hand_over(self) -> None:
         """Break off what still runs, recorded as failed attempts, and release every run until it is due."""
-        await self._tasks.until_done()
-        await self.turns.until_quiet()
+        await self._until_quiet()
         for run in self.holdings:
             self.runner.break_off(run)
-        await self.turns.until_quiet()
+        await self._until_quiet()
         now = self._store.now()
         for run in self.holdings:
             wake_at = now if run.has_activities else self._wake_at(run)
             self.runner.abandon(run, _GONE)
             self.turns.release(run, wake_at=wake_at)
         await self.turns.until_quiet()
+
+    async def _until_quiet(self) -> None:
+        """Return when nothing is ready, on its way or being loaded: each may cause the other."""
+        await self.turns.until_quiet()
+        while self._tasks.busy:
+            await self._tasks.until_done()
+            await self.turns.until_quiet()
 
     def drop_everything(self) -> None:
         """Forget all runs: they are others' now."""

@@ -20,6 +20,11 @@ class Tasks:
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
+    @property
+    def busy(self) -> bool:
+        """Some of it is still going on."""
+        return bool(self._tasks)
+
     async def until_done(self) -> None:
         """Return when all work, also what began meanwhile, has ended."""
         while self._tasks:

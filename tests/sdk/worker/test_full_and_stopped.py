@@ -79,15 +79,17 @@ async def test_runs_that_only_wait_make_room_for_those_that_are_due(client: Clie
         client, workflows=[sleeper, quick], max_cached_workflows=3, max_concurrent_workflow_tasks=3
     ):
         async with asyncio.timeout(SOON):
-            while any(len((await h.fetch_history()).events) < 2 for h in handles(client, 10)):
+            while await unseen(client, 10):
                 await asyncio.sleep(0.01)
         result = await asyncio.wait_for(client.execute_workflow(quick, id="quick"), SOON)
 
     assert result == "done"
 
 
-def handles(client: Client, count: int):
-    return [client.get_workflow_handle(f"sleeper-{n}") for n in range(count)]
+async def unseen(client: Client, count: int) -> int:
+    """Number of sleepers that have not had a turn yet."""
+    histories = [await client.get_workflow_handle(f"sleeper-{n}").fetch_history() for n in range(count)]
+    return sum(len(history.events) < 2 for history in histories)
 
 
 async def test_an_attempt_that_a_stop_breaks_off_counts(client: Client, worker: MakeWorker):
