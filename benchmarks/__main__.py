@@ -32,6 +32,9 @@ def main() -> int:
         f"Medians of {session.rounds} round{'s' if session.rounds > 1 else ''}; load before: {facts['load_average']:.1f}\n"
     )
     print(text(results))
+    smaller = [f"{one.name} {one.peer}" for one in chosen if one.peer]
+    if peer is not None and smaller:
+        print(f"\nSmaller sizes for DBOS, as it would take minutes otherwise: {'; '.join(smaller)}")
     write_json(options.out / "latest.json", results, facts)
     if options.svg:
         write_svg(options.svg, results)

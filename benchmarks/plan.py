@@ -28,7 +28,7 @@ class Workload:
     """Keywords of `measure`."""
     quick: dict[str, Any]
     peer: dict[str, Any] = field(default_factory=dict[str, Any])
-    """Keywords that differ for the peer, which would take minutes otherwise. A rate stays a rate."""
+    """Sizes that are smaller for the peer, which would take minutes otherwise. A rate stays a rate."""
     floor: dict[str, Any] | None = None
     """Keywords of `floor.measure`; None: nothing on the disk compares."""
     has_peer: bool = True
@@ -39,7 +39,10 @@ def _steps(runs: int, repeats: int, peer_repeats: int, aim: float | None) -> Wor
         name=f"steps_{runs}",
         module="steps",
         title=f"{runs:,} run{'s' if runs > 1 else ''} at a time, 10 steps each",
-        figures=(Figure("per_second", "durable steps", "steps/s", aim=aim),),
+        figures=(
+            Figure("per_second", "durable steps", "steps/s", aim=aim),
+            Figure("processor_us", "processor time a step, all threads", "us", higher_is_better=False),
+        ),
         full={"runs": runs, "repeats": repeats, "steps": 10},
         quick={"runs": runs, "repeats": max(1, repeats // 10), "steps": 10},
         peer={"repeats": peer_repeats},
@@ -83,6 +86,7 @@ WORKLOADS = (
         figures=(Figure("per_second", "durable steps", "steps/s"),),
         full={"steps": 10_000},
         quick={"steps": 500},
+        peer={"steps": 2_000},
         floor={**_RATE, "count": ("steps",)},
     ),
     Workload(
@@ -121,6 +125,7 @@ WORKLOADS = (
         ),
         full={"runs": 5_000},
         quick={"runs": 300},
+        peer={"runs": 1_000},
         floor={"summary": "phases", "count": ("runs",)},
     ),
     Workload(

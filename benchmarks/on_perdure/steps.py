@@ -1,5 +1,6 @@
 """Durable steps a second: runs of sequential no-op steps."""
 
+import time
 from pathlib import Path
 
 from benchmarks.on_perdure.opening import QUEUE, run
@@ -27,9 +28,11 @@ async def execute(client: Client, workflow_id: str, steps: int) -> int:
 def measure(folder: Path, *, runs: int, repeats: int, steps: int) -> dict[str, float]:
     async def main(client: Client) -> dict[str, float]:
         await execute(client, "warm-0", steps=2)
+        began = time.process_time()
         seconds = await seconds_for_slots(
             runs, repeats, lambda workflow_id: execute(client, workflow_id, steps)
         )
-        return {"per_second": runs * repeats * steps / seconds}
+        total = runs * repeats * steps
+        return {"per_second": total / seconds, "processor_us": (time.process_time() - began) / total * 1e6}
 
     return run(folder, main, workflows=[sequence], activities=[noop], max_cached_workflows=max(1000, runs))
