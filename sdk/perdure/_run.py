@@ -49,16 +49,18 @@ async def run(
     Raises WorkflowFailureError when the run failed, and what `Client.start_workflow` raises.
     """
     workflow_id = id or uuid.uuid4().hex
-    async with await Client.connect(store) as client:
-        async with Worker(client, workflows=[workflow], activities=activities):
-            try:
-                handle = await client.start_workflow(
-                    workflow,
-                    *args,
-                    id=workflow_id,
-                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                )
-            except WorkflowAlreadyStartedError:
-                handle = client.get_workflow_handle_for(workflow, workflow_id)
-            return await handle.result()
+    async with (
+        await Client.connect(store) as client,
+        Worker(client, workflows=[workflow], activities=activities),
+    ):
+        try:
+            handle = await client.start_workflow(
+                workflow,
+                *args,
+                id=workflow_id,
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            )
+        except WorkflowAlreadyStartedError:
+            handle = client.get_workflow_handle_for(workflow, workflow_id)
+        return await handle.result()
