@@ -12,7 +12,7 @@ from perdure_replayer.commands import ActivityOptions
 from tests.sdk.play import CONVERTER, Play
 
 
-@activity.defn(start_to_close_timeout="30s", task_queue="money")
+@activity.defn(start_to_close_timeout="30s", task_queue="main")
 async def charge(order: str, amount: int = 1, currency: str = "EUR") -> str:
     if amount < 0:
         raise ApplicationError("negative", type="Negative")
@@ -48,7 +48,7 @@ def test_a_direct_call_schedules_with_the_decorators_defaults():
     [scheduled] = play.recorded(ActivityTaskScheduled)
     assert scheduled.activity_type == "charge"
     assert scheduled.start_to_close_timeout_us == 30_000_000
-    assert scheduled.task_queue == "money"
+    assert scheduled.task_queue == "main"
     assert arguments_of(scheduled) == ["o1"]
 
 
@@ -179,7 +179,7 @@ def test_keywords_of_a_call_override_the_decorator():
     [scheduled] = play.recorded(ActivityTaskScheduled)
     assert scheduled.start_to_close_timeout_us == 5_000_000
     assert scheduled.heartbeat_timeout_us == 2_000_000
-    assert scheduled.task_queue == "money"
+    assert scheduled.task_queue == "main"
     assert scheduled.activity_id == "mine"
     assert scheduled.summary == "Take the money"
 
