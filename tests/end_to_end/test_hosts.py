@@ -1,6 +1,7 @@
 """Where perdure runs: under uvloop, inside a running loop as in Jupyter, after a fork, with a stepped clock."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from tests.end_to_end.processes import LONG, Nursery
 from tests.end_to_end.programs import Place, make_worker, scenario, start_once
 from tests.end_to_end.tables import ROOT, python_path, read_tables
 from tests.end_to_end.test_every_commit_point import EXPECTED
+from tests.end_to_end.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -55,6 +57,46 @@ async def test_a_cell_of_a_notebook_awaits_a_run_inside_the_loop_that_runs_alrea
 
     assert (first, again) == (3, 3)
     assert ticks > 10
+
+
+def run_in_one_line(pipe, place: Place) -> None:
+    os.environ[flows.EFFECTS] = str(place.effects)
+    pipe.send(asyncio.run(perdure.run(flows.slow_chain, 12, id="one-line", store=str(place.database))))
+
+
+async def test_a_program_of_one_line_goes_on_where_it_was_killed(children: Nursery, place):
+    """Run, kill, run again: same result, and only the step that was under way is done a second time."""
+    killed = children.start(run_in_one_line, place)
+    await until(lambda: len(words_done(place)) >= 4)
+    killed.kill()
+
+    result = children.start(run_in_one_line, place).hear()
+    again = children.start(run_in_one_line, place).hear()
+
+    words = words_done(place)
+    assert (result, again) == (12, 12)
+    assert sorted(set(words), key=int) == [str(number) for number in range(12)]
+    assert len(words) <= 13
+    assert check(read_tables(place.database)) == []
+
+
+async def test_two_programs_of_one_line_with_one_id_share_one_run(children: Nursery, place):
+    """Started at once in two processes, and the one that may hold the run is killed."""
+    first, second = (children.start(run_in_one_line, place) for _ in range(2))
+    await until(lambda: len(words_done(place)) >= 3)
+    first.kill()
+
+    assert second.hear() == 12
+
+    dump = read_tables(place.database)
+    assert len(dump.runs) == 1
+    assert check(dump) == []
+
+
+def words_done(place: Place) -> list[str]:
+    if not place.effects.exists():
+        return []
+    return [json.loads(line)["word"] for line in place.effects.read_text().splitlines()]
 
 
 def test_two_loops_in_two_threads_share_one_file(place):

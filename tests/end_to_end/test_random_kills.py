@@ -19,8 +19,8 @@ from tests.end_to_end.tables import integrity, read_tables, read_tables_apart
 
 CLIENTS = ("anna", "bert")
 PARALLEL = 20
-LEASE = 2.0
-"""Seconds; short, so that frozen workers lose theirs."""
+SHORT_LEASE = 2.0
+"""Seconds; frozen workers lose theirs."""
 
 
 @dataclass
@@ -34,9 +34,19 @@ class Tally:
 class Village:
     """Two workers and two clients on one file; whoever is killed comes back at once."""
 
-    def __init__(self, children: Nursery, place: Place, *, seed: int, runs: int, load_seconds: float) -> None:
+    def __init__(
+        self,
+        children: Nursery,
+        place: Place,
+        *,
+        seed: int,
+        runs: int,
+        load_seconds: float,
+        lease: float = SHORT_LEASE,
+    ) -> None:
         self.children = children
         self.place = place
+        self.lease = lease
         self.dice = random.Random(seed)
         each = runs // len(CLIENTS)
         self.plans = {
@@ -64,7 +74,7 @@ class Village:
         """SIGSTOP a worker, now and then for longer than its lease, and let it go on."""
         worker = self.dice.choice(self.workers)
         os.kill(worker.pid, signal.SIGSTOP)
-        time.sleep(self.dice.choice([0.1, 0.5, 1.5 * LEASE]))  # the pause is the fault
+        time.sleep(self.lease * self.dice.choice([0.1, 0.5, 1.1, 1.5]))  # the pause is the fault
         os.kill(worker.pid, signal.SIGCONT)
         self.freezes += 1
 
@@ -88,7 +98,7 @@ class Village:
 
     def _worker(self) -> Child:
         plan = WorkerPlan(
-            lease_seconds=LEASE,
+            lease_seconds=self.lease,
             max_activities=self.dice.choice([2, 100]),
             max_cached=self.dice.choice([0, 5, 1000, 1000]),
             bad_mood=self.dice.random() < 0.3,
@@ -113,6 +123,11 @@ def working_incarnations(dump: Dump) -> int:
 def lost_attempts(dump: Dump) -> int:
     """How many attempts were lost with their workers."""
     return sum("lost_worker" in row.attributes for rows in dump.history.values() for row in rows)
+
+
+def lock_files(place: Place) -> int:
+    """How many files lie beside the database."""
+    return len(list(place.database.with_name(place.database.name + "-perdure").iterdir()))
 
 
 def wait_until_all_closed(place: Place, seconds: float) -> Dump:
@@ -156,12 +171,48 @@ def kill_at_random(
     assert open_runs(dump) == 0
     assert len(dump.runs) >= runs * 0.99
     assert integrity(place.database) == "ok"
+    assert lock_files(place) <= 10, "the dead leave their locks behind"
     assert working_incarnations(dump) >= kills / 3, "the kills came when there was nothing to kill"
 
 
 def new_seed() -> int:
     """A fresh seed, or the one to repeat."""
     return int(os.environ.get("PERDURE_TEST_SEED", random.SystemRandom().randrange(1 << 32)))
+
+
+def freeze_at_random(children: Nursery, place: Place, figure, *, seed: int, runs: int, freezes: int) -> None:
+    figure(f"random SIGSTOPs: seed {seed} (repeat with PERDURE_TEST_SEED={seed})")
+    village = Village(children, place, seed=seed, runs=runs, load_seconds=0.6 * freezes, lease=0.5)
+    while village.freezes < freezes:
+        time.sleep(village.dice.uniform(0, 0.5))  # the moment of the freeze is what is random
+        village.freeze_someone()
+    for child in village.clients.values():
+        assert child.join(240) == 0
+    village.recover()
+    dump = wait_until_all_closed(place, 120)
+    found = check(dump, read_acks(place.folder))
+    replay_everything(dump)
+    buried = sum(worker.state == "dead" for worker in dump.workers)
+    figure(
+        f"random SIGSTOPs: {freezes} freezes, {len(dump.runs)} runs, {buried} workers buried, {len(found)} violations"
+    )
+
+    assert found == []
+    assert open_runs(dump) == 0
+    assert buried >= freezes / 5
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_40_freezes_around_the_length_of_a_lease_harm_nothing(children, place, figure):
+    """Zombies (C1): a worker that was taken for dead and wakes up again finds every write of its refused."""
+    freeze_at_random(children, place, figure, seed=new_seed(), runs=400, freezes=40)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_500_freezes_around_the_length_of_a_lease_harm_nothing(children, place, figure):
+    freeze_at_random(children, place, figure, seed=new_seed(), runs=5_000, freezes=500)
 
 
 @pytest.mark.slow
