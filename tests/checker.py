@@ -448,9 +448,11 @@ def _names(event: Event) -> Iterator[tuple[str, str]]:
     """By which (call, key) an acknowledgement may mean this event."""
     match event:
         case WorkflowExecutionSignaled():
-            yield "signal", event.request_id
+            names = {event.request_id}
             if len(event.input) == 1 and bytes(event.input[0].json).startswith(b'"'):
-                yield "signal", msgspec.json.decode(event.input[0].json)
+                names.add(msgspec.json.decode(event.input[0].json))
+            for name in names:
+                yield "signal", name
         case WorkflowExecutionCancelRequested():
             yield "cancel", event.request_id
             yield "cancel", ""  # the public cancel() names no message: any one will do

@@ -4,22 +4,38 @@ Three ways to fail: another has the lock, the disk gives an error, and a COMMIT 
 """
 
 import asyncio
+import contextlib
+import random
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
 
 import pytest
 
+from perdure.client import Client, WorkflowClosedError, WorkflowHandle
 from perdure.exceptions import PerdureError
 from perdure_history.errors import HistoryError, StoreUnavailableError
+from perdure_history.records import RunStatus
 from tests.checker import check
 from tests.end_to_end import flows
 from tests.end_to_end.acks import AckLog, read_acks
 from tests.end_to_end.connecting import connect
 from tests.end_to_end.processes import LONG
-from tests.end_to_end.programs import Count, Outcome, Place, make_worker, scenario, start_once
+from tests.end_to_end.programs import (
+    Count,
+    Outcome,
+    Place,
+    WorkerPlan,
+    make_worker,
+    run_was_closed,
+    scenario,
+    start_once,
+)
+from tests.end_to_end.replaying import replay_everything
 from tests.end_to_end.tables import read_tables
 from tests.end_to_end.test_every_commit_point import EXPECTED, places_of_kills
+from tests.end_to_end.test_random_kills import new_seed
 from tests.end_to_end.waiting import until
 
 BUSY, BROKEN = sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR
@@ -138,3 +154,73 @@ async def test_a_full_disk_costs_nothing_but_time(place, figure):
     figure(f"disk full for a while: {outage.failures} failed statements, all runs completed")
     assert results == [20] * 10
     assert check(read_tables(place.database), read_acks(place.folder)) == []
+
+
+class FailSometimes:
+    """A fault hook that fails now and then, anywhere, in every way; the seed says where."""
+
+    def __init__(self, seed: int) -> None:
+        self._dice = random.Random(seed)
+        self.share = 0.0
+        self.failures = 0
+
+    def __call__(self, point: str) -> None:
+        if self._dice.random() < self.share:
+            self.failures += 1
+            error = sqlite3.OperationalError(f"injected at {point}")
+            error.sqlite_errorcode = self._dice.choice([BUSY, BROKEN, sqlite3.SQLITE_FULL])
+            raise error
+
+
+async def insist(call: Callable[[], Awaitable[Any]]) -> Any:
+    """What `call` gives once the database lets it: the same request each time."""
+    for _ in range(100):
+        try:
+            return await call()
+        except StoreUnavailableError:
+            continue
+    raise AssertionError("the database never let it")
+
+
+async def one_run(client: Client, log: AckLog, number: int) -> None:
+    """Start a run, send it signals if it listens, and wait for its end, asking again whenever that fails."""
+    name = f"run-{number}"
+    flow, arguments = ((flows.chain, (3,)), (flows.Listener.run, (2,)), (flows.naps, (3, 5)))[number % 3]
+    handle = await insist(lambda: start_once(client, log, flow, *arguments, workflow_id=name))
+    if number % 3 == 1:
+        for word in range(3):
+            await insist(lambda key=f"{name}.{word}": send(handle, log, key))
+    await insist(handle.result)
+
+
+async def send(handle: WorkflowHandle[Any], log: AckLog, key: str) -> None:
+    with (
+        contextlib.suppress(WorkflowClosedError),
+        log.call("signal", handle.id, key=key, refused=run_was_closed),
+    ):
+        await handle.signal("note", key, request_id=key)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("cached", [0, 5, 1000])
+async def test_errors_now_and_then_everywhere_change_nothing(place, figure, cached):
+    seed = new_seed()
+    figure(f"errors at random: seed {seed} (repeat with PERDURE_TEST_SEED={seed})")
+    faults = FailSometimes(seed)
+    client = await insist(lambda: connect(place.database, faults=faults))
+    log = AckLog(place.folder / "test.acks")
+    faults.share = 0.01
+    async with make_worker(client, WorkerPlan(max_cached=cached)):
+        await asyncio.wait_for(asyncio.gather(*(one_run(client, log, number) for number in range(150))), 150)
+        faults.share = 0.0
+    await client.close()
+
+    dump = read_tables(place.database)
+    figure(
+        f"errors at random, {cached} runs cached: {faults.failures} failures, {len(dump.runs)} runs, all completed"
+    )
+    assert faults.failures >= 10
+    assert check(dump, read_acks(place.folder)) == []
+    assert all(run.status is RunStatus.COMPLETED for run in dump.runs)
+    replay_everything(dump)
