@@ -88,6 +88,7 @@ async def test_two_programs_of_one_line_with_one_id_share_one_run(children: Nurs
 
     assert second.hear() == 12
 
+    second.join()
     dump = read_tables(place.database)
     assert len(dump.runs) == 1
     assert check(dump) == []

@@ -38,6 +38,8 @@ from tests.end_to_end.test_every_commit_point import EXPECTED, places_of_kills
 from tests.end_to_end.test_random_kills import new_seed
 from tests.end_to_end.waiting import until
 
+RUNS = 60
+"""Not more: a group that is repeated asks about each of its turns, and must get through all of that at once."""
 BUSY, BROKEN = sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR
 
 
@@ -210,9 +212,9 @@ async def test_errors_now_and_then_everywhere_change_nothing(place, figure, cach
     faults = FailSometimes(seed)
     client = await insist(lambda: connect(place.database, faults=faults))
     log = AckLog(place.folder / "test.acks")
-    faults.share = 0.01
     async with make_worker(client, WorkerPlan(max_cached=cached)):
-        await asyncio.wait_for(asyncio.gather(*(one_run(client, log, number) for number in range(150))), 150)
+        faults.share = 0.01
+        await asyncio.wait_for(asyncio.gather(*(one_run(client, log, number) for number in range(RUNS))), 150)
         faults.share = 0.0
     await client.close()
 
@@ -220,7 +222,7 @@ async def test_errors_now_and_then_everywhere_change_nothing(place, figure, cach
     figure(
         f"errors at random, {cached} runs cached: {faults.failures} failures, {len(dump.runs)} runs, all completed"
     )
-    assert faults.failures >= 10
+    assert faults.failures >= 5
     assert check(dump, read_acks(place.folder)) == []
     assert all(run.status is RunStatus.COMPLETED for run in dump.runs)
     replay_everything(dump)
