@@ -7,7 +7,7 @@ StoreUnavailableError when the database does not answer in time (the write then 
 asking again with the same request id, which is always safe).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from perdure_history.ids import RunId
@@ -165,8 +165,8 @@ class WorkStore(Protocol):
         """Messages of all runs that the worker holds, in order of acceptance. Read-only: taking is a commit."""
         ...
 
-    async def commit_turns(self, incarnation: str, batch: Sequence[TurnCommit]) -> list[Verdict]:
-        """The one atomic verb. All members of `batch` that land share one transaction; one verdict each.
+    def commit_turns(self, incarnation: str, batch: Sequence[TurnCommit]) -> Awaitable[list[Verdict]]:
+        """The one atomic verb. It may be on its way before it is awaited; errors come from either. All members of `batch` that land share one transaction; one verdict each.
 
         A member lands if and only if the run's head is (prev_seq, prev_hash) and is not a closing event, the
         worker owns the run where the member has an `update` (a plain step does not look: the worker fence

@@ -47,8 +47,7 @@ class Turn(msgspec.Struct, frozen=True, gc=False):
     closes_run: bool
 
 
-@dataclass(slots=True)
-class PendingActivity:
+class PendingActivity(msgspec.Struct):
     """An activity that has no outcome yet: projected from the log, notes included."""
 
     seq: int

@@ -13,6 +13,7 @@ error. Every operation may be run again with the same bytes: that is how an unkn
 loses what was not yet answered, and nothing else.
 """
 
+import asyncio
 import functools
 import logging
 import random
@@ -22,7 +23,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
-from typing import Any, cast
+from typing import Any
 
 from perdure_history.changes import Listeners
 from perdure_history.errors import (
@@ -103,12 +104,12 @@ class Committer:
         self._submit(operation)
         return await operation.future
 
-    async def commit_turns(self, incarnation: str, members: Sequence[TurnCommit]) -> list[Verdict]:
-        """Commit turns, together with those of other calls that wait."""
+    def commit_turns(self, incarnation: str, members: Sequence[TurnCommit]) -> asyncio.Future[list[Verdict]]:
+        """Commit turns, together with those of other calls that wait. On its way when this returns."""
         batch = Batch(incarnation, members)
         operation = Operation(batch.make(self._clock), batch)
         self._submit(operation)
-        return cast(list[Verdict], await operation.future)
+        return operation.future
 
     def subscribe(self, listener: Callable[[Sequence[Change]], None]) -> Callable[[], None]:
         """Tell `listener` of commits, on the committer's thread."""

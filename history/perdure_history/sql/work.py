@@ -1,6 +1,6 @@
 """What workers ask of an SQL store. What a write does stands in `workers` and `turns`."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import cast
 
 from perdure_history.limits import check_batch, check_worker
@@ -87,11 +87,11 @@ class SqlWorkStore(SqlAccess):
         found = await self._read(queries.INBOX_OF_WORKER, {"incarnation": incarnation})
         return queries.messages_of(incarnation, found)
 
-    async def commit_turns(self, incarnation: str, batch: Sequence[TurnCommit]) -> list[Verdict]:
+    def commit_turns(self, incarnation: str, batch: Sequence[TurnCommit]) -> Awaitable[list[Verdict]]:
         """Group the turns with what else waits; see WorkStore."""
         self._check_open()
         check_batch(batch)
-        return await self._committer.commit_turns(incarnation, batch)
+        return self._committer.commit_turns(incarnation, batch)
 
 
 def _wanted(

@@ -134,7 +134,11 @@ class Arrivals:
     def closed_elsewhere(self, run_id: str) -> None:
         """A run was closed; if it is held and this worker did not do it, let it go."""
         run = self._keeper.holdings.get(run_id)
-        if run is not None and run.in_flight is None and not run.loading:
+        if run is None:
+            return
+        if run.in_flight is not None or run.loading:
+            run.doubted = True
+        else:
             self._keeper.run_lost(run, Verdict.STALE)
 
     def load(self, run: HeldRun) -> None:
@@ -199,6 +203,9 @@ class Arrivals:
             return
         if error is not None:
             self._keeper.turns.set_aside(run, error)
+        elif run.doubted:
+            run.doubted = False
+            self._keeper.run_lost(run, Verdict.STALE)
         elif run.live is not None:
             self._loaded(run, run.live)
 

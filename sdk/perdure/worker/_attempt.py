@@ -2,7 +2,8 @@
 
 import asyncio
 import enum
-from dataclasses import dataclass
+
+import msgspec
 
 from perdure._activity_context import ActivityContext
 from perdure_history.events import ActivityTaskScheduled
@@ -29,8 +30,7 @@ class AttemptState(enum.Enum):
     """Its outcome is found, or nobody wants it any more."""
 
 
-@dataclass(slots=True, eq=False)
-class Attempt:
+class Attempt(msgspec.Struct, eq=False):
     """What the worker knows of one activity; changed only on the worker's event loop."""
 
     run_id: str

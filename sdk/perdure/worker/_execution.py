@@ -47,6 +47,8 @@ class Execution:
         self._client = client
         self._task_queue = task_queue
         self._executor = executor
+        self._called: dict[object, ActivityDefinition] = {}
+        """Definitions of functions that workflows called without their being registered."""
         self._shutdown = Occasion()
         self._threads: dict[Attempt, tuple[ThreadCall, bool]] = {}
 
@@ -116,7 +118,9 @@ class Execution:
         name = attempt.scheduled.activity_type
         found = self._definitions.get(name)
         if found is None and attempt.callee is not None:
-            found = activity_definition(attempt.callee)
+            found = self._called.get(attempt.callee)
+            if found is None:
+                found = self._called[attempt.callee] = activity_definition(attempt.callee)
         if found is None or found.needs_self:
             raise ActivityNotRegisteredError(name, attempt.run_id, self._task_queue, self._definitions)
         return found

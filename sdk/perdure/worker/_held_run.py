@@ -23,8 +23,7 @@ class News(msgspec.Struct, frozen=True, gc=False):
     """The inbox row it came in; None for what the worker itself found out."""
 
 
-@dataclass(slots=True)
-class PreparedCommit:
+class PreparedCommit(msgspec.Struct, eq=False):
     """A computed turn on its way into the log: immutable, retried byte for byte."""
 
     run: "HeldRun"
@@ -66,6 +65,8 @@ class HeldRun:
     seen: set[int] | None = None
     """Inbox rows that are in `news`, `duplicates` or on their way."""
     in_flight: PreparedCommit | None = None
+    doubted: bool = False
+    """Someone closed it, perhaps, while a commit was on its way: look when that is settled."""
     queued: bool = False
     loading: bool = False
     gone: bool = False

@@ -76,7 +76,9 @@ class TurnLoop:
         self._me = me
         self._ready: deque[HeldRun] = deque()
         self._gathering: list[PreparedCommit] = []
-        self._committing: asyncio.Task[None] | None = None
+        self._committing = False
+        self._persisting: asyncio.Task[None] | None = None
+        """Holds the task while a commit that was not answered is asked for again."""
         self._pump_is_due = False
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -158,20 +160,43 @@ class TurnLoop:
     # Committing
 
     def _flush(self) -> None:
-        if self._committing is None and self._gathering:
-            batch = self._gathering[:MEMBERS_A_COMMIT]
-            del self._gathering[:MEMBERS_A_COMMIT]
-            self._committing = asyncio.get_running_loop().create_task(self._commit(batch))
+        if self._committing or not self._gathering:
+            return
+        batch = self._gathering[:MEMBERS_A_COMMIT]
+        del self._gathering[:MEMBERS_A_COMMIT]
+        self._committing = True
+        try:
+            # No task for the common case: a pass of the event loop less for each commit.
+            request = asyncio.ensure_future(
+                self._store.commit_turns(self._me.incarnation, [prepared.commit for prepared in batch])
+            )
+        except Exception:  # noqa: BLE001  asked again below, where each error is somebody's
+            self._persist(batch)
+        else:
+            request.add_done_callback(lambda request: self._answered(batch, request))
+
+    def _answered(self, batch: Sequence[PreparedCommit], request: asyncio.Future[list[Verdict]]) -> None:
+        if request.cancelled() or request.exception() is not None:
+            self._persist(batch)
+        else:
+            self._settle_all(batch, request.result())
+
+    def _persist(self, batch: Sequence[PreparedCommit]) -> None:
+        """Commit again, with the same bytes, until each member has its answer."""
+        self._persisting = asyncio.get_running_loop().create_task(self._commit(batch))
 
     async def _commit(self, batch: Sequence[PreparedCommit]) -> None:
         try:
             outcomes = await self._outcomes(batch)
         except WorkerDeadError:
-            self._committing = None
+            self._committing = False
             self._consequences.worker_died()
             self._note_quiet()
-            return
-        self._committing = None
+        else:
+            self._settle_all(batch, outcomes)
+
+    def _settle_all(self, batch: Sequence[PreparedCommit], outcomes: Sequence[Verdict | Exception]) -> None:
+        self._committing = False
         for prepared, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, Verdict):
                 self._settle(prepared, outcome)
@@ -231,6 +256,10 @@ class TurnLoop:
             run.problem = prepared.problem
             run.orphaned_by = None if commit.update.clear_orphaned else run.orphaned_by
         self._follow(run, prepared)
+        if run.doubted:
+            run.doubted = False
+            self._consequences.run_lost(run, Verdict.STALE)
+            return
         if prepared.failed_turn and prepared.problem is not None:
             self._consequences.turn_failed(run, prepared.problem)
             return
@@ -289,5 +318,5 @@ class TurnLoop:
         if self._settled is not None:
             self._settled.set()
             self._settled = None
-        if not self._ready and not self._gathering and self._committing is None and not self._pump_is_due:
+        if not self._ready and not self._gathering and not self._committing and not self._pump_is_due:
             self._quiet.set()
