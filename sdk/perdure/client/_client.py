@@ -94,7 +94,9 @@ class Client:
         )
 
     async def close(self) -> None:
-        """Close the store. Stop workers first: they share it."""
+        """Close the store. Stop workers first: they share it. Who still awaits a result gets StoreClosedError."""
+        if self._watch is not None:
+            await self._watch.close()
         await self.store.close()
 
     async def __aenter__(self) -> Self:

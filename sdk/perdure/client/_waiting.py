@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 
 from perdure._local import traffic_of
+from perdure_history.errors import StoreClosedError, StoreError
 from perdure_history.events import CLOSING_TYPES
 from perdure_history.ids import RunId
 from perdure_history.records import Change, ChangeKind, EventRow, RunFilter, RunStatus, decode_problem
@@ -14,6 +15,7 @@ from perdure_history.store import Store
 _logger = logging.getLogger("perdure.client")
 HANDOVER_SECONDS = 0.05
 """How long a worker beside us may take to hand over the end of a run, before the store is asked."""
+AGAIN_SECONDS = 0.5
 LOOK_SECONDS = 5.0
 """How often runs that are waited for are looked at although nothing was heard."""
 
@@ -37,6 +39,13 @@ class ClosingWatch:
         """Runs that may have closed."""
         self._task: asyncio.Task[None] | None = None
         self._told: set[tuple[str, str, str]] = set()
+
+    async def close(self) -> None:
+        """Stop looking; whoever still waits gets StoreClosedError."""
+        self._give_up(StoreClosedError(self._store.url))
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
 
     async def closing(self, run_id: RunId) -> EventRow:
         """The event that closed the run, once it is recorded."""
@@ -117,22 +126,37 @@ class ClosingWatch:
 
     async def _look_out(self, stop: Callable[[], None]) -> None:
         try:
-            while True:
+            while self._waiting or self._heard.is_set():
                 try:
-                    await asyncio.wait_for(self._heard.wait(), LOOK_SECONDS)
-                except TimeoutError:
-                    if not self._waiting:
-                        return
-                    await self._report_problems()
+                    await self._look()
+                except StoreClosedError as error:
+                    self._give_up(error)
+                    return
+                except StoreError as error:
+                    _logger.warning("looking after runs that are waited for: %s", error)
+                    await asyncio.sleep(AGAIN_SECONDS)
                     self._look_at_all()
-                self._heard.clear()
-                suspects, self._suspects = self._suspects, set()
-                for run_id in suspects:
-                    if (row := await self._closing_row(run_id)) is not None:
-                        self._settle(run_id, row)
         finally:
             self._task = None
             stop()
+
+    async def _look(self) -> None:
+        """Look at the runs that may have closed, once there are any; at all after a while."""
+        try:
+            await asyncio.wait_for(self._heard.wait(), LOOK_SECONDS)
+        except TimeoutError:
+            await self._report_problems()
+            self._look_at_all()
+        self._heard.clear()
+        suspects, self._suspects = self._suspects, set()
+        for run_id in suspects:
+            if run_id in self._waiting and (row := await self._closing_row(run_id)) is not None:
+                self._settle(run_id, row)
+
+    def _give_up(self, error: StoreClosedError) -> None:
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(error)
 
     async def _report_problems(self) -> None:
         where = RunFilter(namespace=self._namespace, statuses=(RunStatus.RUNNING,), with_problem=True)

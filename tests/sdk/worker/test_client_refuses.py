@@ -1,5 +1,6 @@
 """What a client refuses, before anything is written, and what it says."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from perdure.client import (
 from perdure.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from perdure.service import RPCStatusCode
 from perdure.worker import Worker
-from perdure_history.errors import InvalidIdError, StoreUnavailableError
+from perdure_history.errors import InvalidIdError, StoreClosedError, StoreUnavailableError
 
 
 @workflow.defn
@@ -149,3 +150,15 @@ async def test_a_memory_store_is_shared_by_name():
 async def test_a_file_is_made_but_not_its_folder(tmp_path: Path):
     with pytest.raises(StoreUnavailableError, match="no-such-folder"):
         await Client.connect(str(tmp_path / "no-such-folder" / "runs.db"))
+
+
+async def test_who_awaits_a_result_while_the_client_closes_is_told():
+    client = await Client.connect("memory://")
+    handle = await client.start_workflow(greet, "ann", id="greet")
+    waiting = asyncio.ensure_future(handle.result())
+    await asyncio.sleep(0.01)
+
+    await client.close()
+
+    with pytest.raises(StoreClosedError):
+        await asyncio.wait_for(waiting, 5)
