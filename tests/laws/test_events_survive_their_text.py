@@ -1,5 +1,6 @@
 """Law 7: decode(encode(event)) == event, for every type and any value."""
 
+import contextlib
 import json
 import sqlite3
 
@@ -34,7 +35,8 @@ def test_every_event_is_what_its_text_decodes_to(cls, data):
 def test_the_text_is_kept_byte_for_byte_by_a_database(event):
     text = encode_event(event)
 
-    [(stored, valid)] = sqlite3.connect(":memory:").execute("SELECT ?1, json_valid(?1)", (text,))
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        [(stored, valid)] = connection.execute("SELECT ?, json_valid(?)", (text, text))
 
     assert (stored, valid) == (text, 1)
 
