@@ -165,32 +165,37 @@ class TurnLoop:
         batch = self._gathering[:MEMBERS_A_COMMIT]
         del self._gathering[:MEMBERS_A_COMMIT]
         self._committing = True
+        # Until the end of this batch: what a dead incarnation computed must never land under the next one's name.
+        incarnation = self._me.incarnation
         try:
             # No task for the common case: a pass of the event loop less for each commit.
             request = asyncio.ensure_future(
-                self._store.commit_turns(self._me.incarnation, [prepared.commit for prepared in batch])
+                self._store.commit_turns(incarnation, [prepared.commit for prepared in batch])
             )
         except Exception:  # noqa: BLE001  asked again below, where each error is somebody's
-            self._persist(batch)
+            self._persist(incarnation, batch)
         else:
-            request.add_done_callback(lambda request: self._answered(batch, request))
+            request.add_done_callback(lambda request: self._answered(incarnation, batch, request))
 
-    def _answered(self, batch: Sequence[PreparedCommit], request: asyncio.Future[list[Verdict]]) -> None:
+    def _answered(
+        self, incarnation: str, batch: Sequence[PreparedCommit], request: asyncio.Future[list[Verdict]]
+    ) -> None:
         if request.cancelled() or request.exception() is not None:
-            self._persist(batch)
+            self._persist(incarnation, batch)
         else:
             self._settle_all(batch, request.result())
 
-    def _persist(self, batch: Sequence[PreparedCommit]) -> None:
+    def _persist(self, incarnation: str, batch: Sequence[PreparedCommit]) -> None:
         """Commit again, with the same bytes, until each member has its answer."""
-        self._persisting = asyncio.get_running_loop().create_task(self._commit(batch))
+        self._persisting = asyncio.get_running_loop().create_task(self._commit(incarnation, batch))
 
-    async def _commit(self, batch: Sequence[PreparedCommit]) -> None:
+    async def _commit(self, incarnation: str, batch: Sequence[PreparedCommit]) -> None:
         try:
-            outcomes = await self._outcomes(batch)
+            outcomes = await self._outcomes(incarnation, batch)
         except WorkerDeadError:
             self._committing = False
-            self._consequences.worker_died()
+            if incarnation == self._me.incarnation:
+                self._consequences.worker_died()
             self._note_quiet()
         else:
             self._settle_all(batch, outcomes)
@@ -207,24 +212,26 @@ class TurnLoop:
         else:
             self._pump()
 
-    async def _outcomes(self, batch: Sequence[PreparedCommit]) -> Sequence[Verdict | Exception]:
+    async def _outcomes(
+        self, incarnation: str, batch: Sequence[PreparedCommit]
+    ) -> Sequence[Verdict | Exception]:
         """A verdict each; what the store refuses to take at all costs only the member that holds it."""
         try:
-            return await self._verdicts(batch)
+            return await self._verdicts(incarnation, batch)
         except WorkerDeadError:
             raise
         except Exception as error:  # noqa: BLE001  it becomes the run's problem
             if len(batch) == 1:
                 return [error]
-        return [(await self._outcomes([prepared]))[0] for prepared in batch]
+        return [(await self._outcomes(incarnation, [prepared]))[0] for prepared in batch]
 
-    async def _verdicts(self, batch: Sequence[PreparedCommit]) -> list[Verdict]:
+    async def _verdicts(self, incarnation: str, batch: Sequence[PreparedCommit]) -> list[Verdict]:
         """The store's verdicts, asked for with the same bytes until it answers."""
         commits = [prepared.commit for prepared in batch]
         tries = 0
         while True:
             try:
-                return await self._store.commit_turns(self._me.incarnation, commits)
+                return await self._store.commit_turns(incarnation, commits)
             except StoreUnavailableError as error:
                 pause = _RETRY_SECONDS[min(tries, len(_RETRY_SECONDS) - 1)]
                 if tries in (0, 10) or tries % 60 == 0:
