@@ -49,6 +49,11 @@ NUMBERS = st.integers(0, 9)
 WHOLE = RunFilter(namespace=NAMESPACE)
 
 
+async def _ask(store, method, args, kwargs):
+    """Call on the loop: a request may be on its way before it is awaited."""
+    return await getattr(store, method)(*args, **kwargs)
+
+
 class Plan(msgspec.Struct):
     """How to make one member of a group, on whatever head the run has."""
 
@@ -113,7 +118,7 @@ class StoresAgree(RuleBasedStateMachine):
 
     def answer(self, store, method, args, kwargs):
         try:
-            return self.loop.run_until_complete(getattr(store, method)(*args, **kwargs))
+            return self.loop.run_until_complete(_ask(store, method, args, kwargs))
         except HistoryError as error:
             return type(error), str(error)
 
