@@ -8,7 +8,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextvars import Context
-from inspect import isawaitable
+from functools import lru_cache
+from inspect import Signature, isawaitable, signature
 from typing import Any, cast
 
 from perdure_history.errors import CorruptHistoryError
@@ -250,10 +251,11 @@ class Execution:
                 arguments = [signal.signal_name, signal.input]
             else:
                 arguments = decode_arguments(self._converter, signal.input, handler.arg_types)
+                _signature(handler.function).bind(self.context, *arguments)
         except Exception as error:  # noqa: BLE001  # whatever a converter raises, the sender's mistake ends here
             if self.context is not None and not self.context.is_replaying:
                 self._logger.warning(
-                    "run %s: signal %r is dropped, its arguments do not decode: %s",
+                    "run %s: signal %r is dropped, its arguments do not fit: %s",
                     self.run_id,
                     signal.signal_name,
                     error,
@@ -344,3 +346,8 @@ def _cancelled_error(task: asyncio.Task[Any]) -> BaseException:
     except asyncio.CancelledError as error:
         return error
     return asyncio.CancelledError()
+
+
+@lru_cache(maxsize=4096)
+def _signature(function: Callable[..., Any]) -> Signature:
+    return signature(function)

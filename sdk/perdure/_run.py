@@ -4,10 +4,12 @@ import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar, overload
 
-from perdure.client import Client
+from perdure.client import Client, WorkflowHandle
 from perdure.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from perdure.definitions import workflow_definition
 from perdure.exceptions import WorkflowAlreadyStartedError
 from perdure.worker import Worker
+from perdure_history.ids import RunId
 
 ReturnType = TypeVar("ReturnType")
 
@@ -46,7 +48,8 @@ async def run(
     well while this call lasts. `id` None: a new run each time. `store` is an address as for `Client.connect`.
     `activities` need only list what the workflow calls by name.
 
-    Raises WorkflowFailureError when the run failed, and what `Client.start_workflow` raises.
+    Raises WorkflowFailureError when the run failed, WorkflowAlreadyStartedError when the id belongs to another
+    workflow, and what `Client.start_workflow` raises.
     """
     workflow_id = id or uuid.uuid4().hex
     async with (
@@ -63,4 +66,15 @@ async def run(
             )
         except WorkflowAlreadyStartedError:
             handle = client.get_workflow_handle_for(workflow, workflow_id)
+        await _check_type(client, workflow, handle)
         return await handle.result()
+
+
+async def _check_type(client: Client, workflow: Any, handle: WorkflowHandle[Any]) -> None:
+    """Refuse to give the result of another workflow that has the id."""
+    wanted = workflow_definition(workflow).name
+    found = await client.store.find_run(
+        client.namespace, handle.id, None if handle.result_run_id is None else RunId(handle.result_run_id)
+    )
+    if found.workflow_type != wanted:
+        raise WorkflowAlreadyStartedError(handle.id, found.workflow_type, run_id=found.run_id)

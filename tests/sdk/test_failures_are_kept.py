@@ -63,7 +63,9 @@ def child_error() -> ChildWorkflowError:
 
 
 def facts(error: BaseException) -> dict[str, Any]:
-    return {name: value for name, value in vars(error).items() if name != "_failure"} | {"args": error.args}
+    """All but the recorded form, and the note that says where it was raised."""
+    own = {name: value for name, value in vars(error).items() if name not in ("_failure", "__notes__")}
+    return own | {"args": error.args}
 
 
 @pytest.mark.parametrize(
@@ -86,6 +88,7 @@ def test_every_failure_reads_back_with_all_its_facts(error):
 
     assert type(decoded) is type(error)
     assert facts(decoded) == facts(error)
+    assert "in raised" in decoded.__notes__[0]
 
 
 @pytest.mark.parametrize("clock", [*TimeoutType, None])

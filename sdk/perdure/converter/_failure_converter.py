@@ -58,6 +58,8 @@ class FailureConverter:
         """The exception that a failure stands for; `__cause__` is that of its cause."""
         error = _from_failure(failure, payload_converter)
         error._failure = failure  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001  set here and nowhere else
+        if failure.stack_trace:
+            error.add_note(f"Recorded where it was raised:\n{failure.stack_trace.rstrip()}")
         if failure.cause is not None:
             error.__cause__ = self.from_failure(failure.cause, payload_converter)
         return error

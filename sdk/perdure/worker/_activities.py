@@ -230,6 +230,7 @@ class ActivityRunner:
                 now=self._now(),
                 deadline=attempt.deadline,
             )
+        _log_failure(run, attempt, failure, decision, self._now())
         if isinstance(decision, RetryState):
             self._settle(run, attempt, _final_event(attempt, failure, decision))
             return
@@ -293,6 +294,25 @@ class ActivityRunner:
             cause=attempt.last_failure,
             details=attempt.heartbeat_details,
         )
+
+
+def _log_failure(
+    run: HeldRun, attempt: Attempt, failure: Failure, decision: int | RetryState, now: int
+) -> None:
+    if isinstance(decision, RetryState):
+        then = f"no further attempt ({decision.value})"
+    else:
+        then = f"next attempt in {max(0, decision - now) / 1_000_000:.1f} s"
+    _logger.warning(
+        "activity %s of run %s (workflow id %r): attempt %d failed, %s: %s%s",
+        attempt.scheduled.activity_type,
+        attempt.run_id,
+        run.workflow_id,
+        attempt.number,
+        then,
+        f"{failure.type}: {failure.message}" if failure.type else failure.message,
+        f"\n{failure.stack_trace}" if failure.stack_trace else "",
+    )
 
 
 def _final_event(attempt: Attempt, failure: Failure, why: RetryState) -> Event:

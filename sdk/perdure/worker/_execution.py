@@ -15,7 +15,7 @@ from perdure.common import Priority, RetryPolicy
 from perdure.converter import DataConverter
 from perdure.definitions import ActivityDefinition, activity_definition, did_you_mean
 from perdure.durations import from_optional_microseconds
-from perdure.exceptions import ApplicationError
+from perdure.exceptions import ApplicationError, EncodingError
 from perdure.worker._attempt import Attempt
 from perdure.worker._held_run import HeldRun
 from perdure.worker._threads import ThreadCall
@@ -75,7 +75,7 @@ class Execution:
                 result = await definition.function(*arguments)
             else:
                 result = await self._run_on_thread(attempt, definition, arguments, context)
-            return self._converter.to_payload(result)
+            return self._result(definition, result)
         except (asyncio.CancelledError, SystemExit, Exception) as error:  # noqa: BLE001  recorded, whatever it is
             return (
                 _CANCELED if isinstance(error, asyncio.CancelledError) else self._converter.to_failure(error)
@@ -136,6 +136,17 @@ class Execution:
                 non_retryable=True,
             ) from error
         return arguments
+
+    def _result(self, definition: ActivityDefinition, result: Any) -> Payload:
+        try:
+            return self._converter.to_payload(result)
+        except EncodingError as error:
+            raise ApplicationError(
+                f"activity {definition.name!r} has run, and what it returned cannot be recorded: {error}",
+                type=type(error).__name__,
+                # Its work would be done again, to the same end.
+                non_retryable=True,
+            ) from error
 
     # Clocks of the running attempt
 

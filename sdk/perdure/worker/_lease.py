@@ -93,8 +93,17 @@ class Lease:
 
     async def _beat(self) -> None:
         while True:
+            planned = self._boot_clock() + self._lease_seconds / 3
             await asyncio.sleep(self._lease_seconds / 3)
             sent_at = self._boot_clock()
+            if sent_at - planned > self._lease_seconds / 3:
+                _logger.warning(
+                    "the event loop of worker %s was blocked for %.1f s; blocked for a lease (%.1f s), its runs go "
+                    "to others. Blocking activities belong in `def`, which runs on a thread, not `async def`",
+                    self._holder.incarnation,
+                    sent_at - planned,
+                    self._lease_seconds,
+                )
             try:
                 await self._store.beat(self._holder.incarnation)
                 self._renewed_at = sent_at

@@ -3,7 +3,8 @@
 A worker's death says nothing about which of its runs did it. A run that was claimed after five deaths in a row
 without its history growing is suspect: suspects are tried one at a time, each marked in the store before its
 code runs. A mark that is found after another death names the culprit, which is set aside: it is tried again
-(alone) after an hour, then after longer and longer, in case its code was mended.
+(alone) after a minute, then after longer and longer up to a day, in case its code was mended or it was
+innocent.
 """
 
 import enum
@@ -15,8 +16,8 @@ from perdure_history.records import TurnProblem
 POISON = "PoisonRun"
 """Kind of the problem that marks a suspect."""
 SUSPECT_CLAIMS = 5
-_FIRST_REST_US = 3600 * 1_000_000
-_LONGEST_REST_US = 24 * _FIRST_REST_US
+_FIRST_REST_US = 60 * 1_000_000
+_LONGEST_REST_US = 24 * 3600 * 1_000_000
 
 
 class Judgement(enum.Enum):
@@ -51,7 +52,7 @@ def convicted(problem: TurnProblem, now: int) -> TurnProblem:
     """The problem of a suspect whose worker died while it was tried alone (or the former one, still resting)."""
     if now < problem.next_at:
         return problem
-    rest = min(_FIRST_REST_US * 2 ** min(problem.attempts - 1, 10), _LONGEST_REST_US)
+    rest = min(_FIRST_REST_US * 2 ** min(problem.attempts - 1, 20), _LONGEST_REST_US)
     return msgspec.structs.replace(
         problem,
         message="its code killed its worker, also when it was tried alone; it is set aside. Mend the code (os._exit, "

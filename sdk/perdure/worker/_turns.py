@@ -252,6 +252,8 @@ class TurnLoop:
             run.attempts.pop(getattr(item.event, "scheduled_seq", 0), None)
         if commit.taken and run.seen is not None:
             run.seen.difference_update(commit.taken)
+        if prepared.failed_turn and prepared.problem is not None:
+            self._report(run, prepared.problem)
         if prepared.drops_run:
             closed = commit.update is not None and commit.update.status is not None
             run.gone = True
@@ -290,6 +292,17 @@ class TurnLoop:
             # Not even its release was taken: it is let go, and found again as a run that nobody attends to.
             run.gone = True
             self._consequences.run_gone(run, None)
+
+    def _report(self, run: HeldRun, problem: TurnProblem) -> None:
+        if problem.attempts == 1:
+            _logger.error(
+                "run %s of workflow id %r does not move, and is tried again: %s: %s\n%s",
+                run.run_id,
+                run.workflow_id,
+                problem.kind,
+                problem.message,
+                problem.traceback,
+            )
 
     def _follow(self, run: HeldRun, prepared: PreparedCommit) -> None:
         for note in prepared.notes:

@@ -115,8 +115,7 @@ class Worker:
 
         May be called once. Raises RuntimeError on a second call, StoreError when registering fails.
         """
-        if self._stop is not None:
-            raise RuntimeError("this worker has been run before; make another Worker")
+        self._refuse_second_run()
         self._stop = stop = asyncio.Event()
         started = self._started = self._started or asyncio.Event()
         executor = self._executor or ThreadPoolExecutor(
@@ -147,6 +146,10 @@ class Worker:
             if self._executor is None:
                 executor.shutdown(wait=False)
 
+    def _refuse_second_run(self) -> None:
+        if self._stop is not None:
+            raise RuntimeError("this worker has been run before, and a worker runs once; make another Worker")
+
     async def shutdown(self) -> None:
         """Stop taking work, let running activities end as `graceful_shutdown_timeout` allows, hand runs over.
 
@@ -158,7 +161,8 @@ class Worker:
             await asyncio.shield(self._running)
 
     async def __aenter__(self) -> Self:
-        """Begin to work; returns once runs are being taken."""
+        """Begin to work; returns once runs are being taken. Raises RuntimeError when it has been run before."""
+        self._refuse_second_run()
         self._started = asyncio.Event()
         self._running = asyncio.get_running_loop().create_task(self.run())
         await self._started.wait()
