@@ -12,8 +12,9 @@ from perdure.cli._exits import CommandError, Exit
 def parse_arguments(words: tuple[str, ...]) -> list[Any]:
     """The arguments that `words` stand for, in order.
 
-    `key=text` and `key:=json` together make one object, which stands where the first of them stood.
-    `:=json` is one argument; `@file` the JSON in a file; `-` the JSON on standard input; anything else is text.
+    `key=text` and `key:=json` together make one object, which stands where the first of them stood; a key is an
+    identifier, so that an address with `?a=b` in it stays text. `:=json` is one argument, also for text that
+    looks like something else; `@file` the JSON in a file; `-` the JSON on standard input; anything else is text.
     """
     arguments: list[Any] = []
     fields: dict[str, Any] = {}
@@ -38,11 +39,10 @@ def parse_arguments(words: tuple[str, ...]) -> list[Any]:
 
 def _pair(word: str) -> tuple[str, Any] | None:
     key, equals, value = word.partition("=")
-    if not equals or not key:
+    name = key.removesuffix(":")
+    if not equals or not name.isidentifier():
         return None
-    if key.endswith(":"):
-        return key[:-1], _json(value, word)
-    return key, value
+    return name, value if name == key else _json(value, word)
 
 
 def _read(path: Path) -> str:

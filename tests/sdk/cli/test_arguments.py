@@ -24,6 +24,15 @@ def test_text_and_json_stand_where_they_were_typed():
     ]
 
 
+@pytest.mark.parametrize("word", ["https://x.org/?a=b", "first-name=Ada", "=x", "1=2", "https://x/?a:=b"])
+def test_what_has_no_identifier_before_its_equals_sign_is_text(word):
+    assert parse_arguments((word,)) == [word]
+
+
+def test_text_that_looks_like_a_pair_is_written_as_json():
+    assert parse_arguments((':="a=b"', ':="@me"')) == ["a=b", "@me"]
+
+
 def test_a_file_and_standard_input_are_json(tmp_path, monkeypatch):
     (tmp_path / "order.json").write_text('{"id": 7}')
     monkeypatch.setattr(sys, "stdin", io.StringIO("[1]"))
