@@ -12,9 +12,11 @@ from perdure.cli._exits import CommandError, Exit
 from perdure.cli._output import remark
 from perdure.cli._settings import Settings
 from perdure.client import AddressError, Client, sqlite_path
+from perdure_history.errors import HistoryError
 from perdure_history.sql.migrations import schema_version
 from perdure_history.sql.writer import connect_briefly
 
+SQLITE_HEADER = b"SQLite format 3\0"
 UNTOUCHED = "It was left as it is; check --db."
 
 
@@ -84,13 +86,47 @@ async def connected(
     `workflows`: definitions by which queries can be answered here.
     """
     url = database_url(settings)
-    if not create:
-        refuse_missing_file(url)
+    if url.startswith("memory://"):
+        raise CommandError(
+            "A memory store ends with its process, so a command would ask or fill an empty one. Name a file.",
+            Exit.NO_DATABASE,
+        )
     try:
+        if not create:
+            refuse_missing_file(url)
         client = await Client.connect(url, namespace=settings.namespace, workflows=workflows)
+        try:
+            yield client
+        finally:
+            await client.close()
     except AddressError as error:
         raise CommandError(str(error).replace(url, without_password(url)), Exit.NO_DATABASE) from error
+    except (HistoryError, sqlite3.Error) as error:
+        if is_damaged(url, error):
+            raise CommandError(
+                f"{sqlite_file(url)} is damaged: {_sqlite_words(error)}. Restore a backup.",
+                Exit.NO_DATABASE,
+            ) from error
+        raise
+
+
+def is_damaged(url: str, error: BaseException) -> bool:
+    """Whether SQLite cannot read a file that begins as its files do."""
+    path = sqlite_file(url)
+    if path is None or not _sqlite_words(error):
+        return False
     try:
-        yield client
-    finally:
-        await client.close()
+        with path.open("rb") as file:
+            return file.read(len(SQLITE_HEADER)) == SQLITE_HEADER
+    except OSError:
+        return False
+
+
+def _sqlite_words(error: BaseException | None) -> str:
+    """What SQLite said of a file that it cannot read; empty when that is not what went wrong."""
+    while error is not None:
+        code: int = getattr(error, "sqlite_errorcode", 0)
+        if code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            return str(error)
+        error = error.__cause__
+    return ""

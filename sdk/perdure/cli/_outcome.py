@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from perdure.cli._exits import Exit
-from perdure.cli._output import coloured, compact, remark, say, say_json
-from perdure.cli._records import problem_of
+from perdure.cli._output import coloured, compact, escaped, remark, say, say_json
+from perdure.cli._records import problem_of, reason_of_end
 from perdure.cli._settings import Settings
 from perdure.cli._steps import Timeline
 from perdure.client import Client
@@ -66,8 +66,9 @@ def say_outcome(settings: Settings, outcome: Outcome) -> Exit:
     elif completed:
         say(compact(outcome.result))
     else:
-        status = outcome.run.status.value
+        reason = reason_of_end(outcome.run.status, outcome.failure)
         remark(
-            f"Run {outcome.run.run_id} of {outcome.run.workflow_id} {coloured(status)}: {outcome.failure or status}"
+            f"Run {outcome.run.run_id} of {escaped(outcome.run.workflow_id)} {coloured(outcome.run.status.value)}"
+            + (f": {reason}" if reason else "")
         )
     return Exit.FINE if completed else Exit.FAILED

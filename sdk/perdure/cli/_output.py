@@ -6,6 +6,7 @@ Colour and cutting to the screen's width only on a terminal; NO_COLOR turns colo
 import os
 import shutil
 import sys
+import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -30,7 +31,7 @@ STATUS_COLOURS = {
 
 def on_terminal() -> bool:
     """Whether a person reads standard output."""
-    return sys.stdout.isatty()
+    return sys.stdout is not None and sys.stdout.isatty()  # None: the shell closed it, as in `>&-`
 
 
 def say(text: str = "") -> None:
@@ -87,9 +88,24 @@ def compact(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
+def escaped(text: str) -> str:
+    r"""`text` on one line, every blank as it is; what would move the cursor or the line is written as \n, \x1b."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char.encode("unicode_escape").decode() if _steers_terminal(char) else char for char in text
+    )
+
+
+def _steers_terminal(char: str) -> bool:
+    if unicodedata.category(char) in {"Cc", "Zl", "Zp", "Cs"}:
+        return True
+    return "\u202a" <= char <= "\u202e" or "\u2066" <= char <= "\u2069"  # they turn the direction of writing
+
+
 def fitted(text: str, width: int = 72) -> str:
-    """`text` on one line; on a terminal cut to `width` characters, otherwise whole."""
-    line = " ".join(text.split())
+    """`text` escaped to one line; on a terminal cut to `width` characters, otherwise whole."""
+    line = escaped(text)
     if on_terminal() and len(line) > width:
         return line[: width - 3] + "..."
     return line

@@ -6,12 +6,19 @@ import msgspec
 
 from perdure.cli._output import iso
 from perdure.cli._steps import Step, Timeline
-from perdure_history.records import EventRow, RunRecord, TurnProblem
+from perdure_history.records import EventRow, RunRecord, RunStatus, TurnProblem
 
 
 def problem_of(run: RunRecord) -> TurnProblem | None:
     """Why the run does not move; None when nothing is wrong with it."""
     return None if run.problem is None else msgspec.json.decode(run.problem, type=TurnProblem)
+
+
+def reason_of_end(status: RunStatus, failure: str) -> str:
+    """Why a run did not complete, to be said after its status: without the status, if the failure begins with it."""
+    if status not in {RunStatus.CANCELED, RunStatus.TERMINATED}:
+        return failure
+    return failure.removeprefix(status.value).removeprefix(": ")
 
 
 def run_json(run: RunRecord) -> dict[str, Any]:
@@ -28,7 +35,8 @@ def run_json(run: RunRecord) -> dict[str, Any]:
         "started_at": iso(run.started_at),
         "closed_at": iso(run.closed_at),
         "owner": run.owner,
-        "wake_at": iso(run.wake_at),
+        "wake_at": iso(run.wake_at or None),
+        "due_at_once": run.wake_at == 0,
         "history_length": run.history_length,
         "parent_run_id": run.parent_run_id,
         "problem": None if problem is None else problem_json(problem),

@@ -12,8 +12,9 @@ import click
 from perdure.cli._coroutines import runs_coroutine
 from perdure.cli._database import connected, database_url, sqlite_file, without_password
 from perdure.cli._exits import Exit, told
-from perdure.cli._output import duration, say, say_json
+from perdure.cli._output import escaped, say, say_json
 from perdure.cli._settings import Settings, common_options, current_settings
+from perdure.cli._workers import overdue_text, waits_for_worker, workforce_of
 from perdure_history.records import RunFilter, RunStatus
 from perdure_history.sql.doctor import Fact, examine_sqlite
 from perdure_history.store import Store
@@ -101,22 +102,27 @@ async def _of_database(settings: Settings) -> AsyncGenerator[Fact]:
 
 async def _of_work(store: Store, namespace: str) -> AsyncGenerator[Fact]:
     """Whether the work goes on, as far as the store can tell."""
-    workers = await store.list_workers()
-    dead = set(await store.proven_dead(workers))
-    alive = [one for one in workers if one.incarnation not in dead]
-    names = ", ".join(f"{one.identity} on {one.task_queues.replace(chr(10), ', ')}" for one in alive[:5])
-    lost = f"{len(dead)} died; their runs go on with the next worker" if dead else ""
+    workforce = await workforce_of(store)
+    names = ", ".join(
+        f"{escaped(one.identity)} on {one.task_queues.replace(chr(10), ', ')}" for one in workforce.alive[:5]
+    )
+    lost = f"{len(workforce.dead)} died; their runs go on with the next worker" if workforce.dead else ""
     yield Fact("workers alive", names or "none", ok=True, explanation=lost)
     stuck = await store.list_runs(RunFilter(namespace=namespace, with_problem=True), limit=5)
     if stuck.runs:
-        ids = ", ".join(run.workflow_id for run in stuck.runs) + (" and more" if stuck.cursor else "")
+        ids = ", ".join(escaped(run.workflow_id) for run in stuck.runs) + (
+            " and more" if stuck.cursor else ""
+        )
         yield Fact(
             "stuck runs", ids, ok=False, explanation="their code cannot go on; `perdure show` says why"
         )
     running = await store.list_runs(RunFilter(namespace=namespace, statuses=(RunStatus.RUNNING,)), limit=500)
     now = store.now()
-    due = [run.wake_at for run in running.runs if run.owner is None and run.wake_at is not None]
-    late = [now - at for at in due if at < now]
-    if late and not alive:
-        waits = f"{len(late)} for up to {duration(max(late))}"
-        yield Fact("runs without a worker", waits, ok=False, explanation="start one: `perdure worker MODULE`")
+    late = [run for run in running.runs if waits_for_worker(run, now)]
+    if late and not workforce.alive:
+        yield Fact(
+            "runs without a worker",
+            overdue_text(late, now),
+            ok=False,
+            explanation="start one: `perdure worker MODULE`",
+        )

@@ -4,7 +4,7 @@ import click
 
 from perdure.cli._coroutines import runs_coroutine
 from perdure.cli._database import connected
-from perdure.cli._output import fitted, moment, say_json, say_table
+from perdure.cli._output import escaped, fitted, moment, say_json, say_table
 from perdure.cli._records import event_json
 from perdure.cli._selection import select_run
 from perdure.cli._settings import common_options, current_settings
@@ -35,7 +35,7 @@ async def history_command(run: str, after: int) -> None:
                 "-" if row.turn is None else str(row.turn),
                 moment(row.recorded_at),
                 row.type,
-                row.actor,
+                escaped(row.actor),
                 fitted(row.attributes, 200),
             )
             for row in rows

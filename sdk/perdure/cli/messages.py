@@ -8,7 +8,8 @@ import msgspec
 from perdure.cli._arguments import parse_arguments
 from perdure.cli._coroutines import runs_coroutine
 from perdure.cli._database import connected
-from perdure.cli._output import compact, say, say_json
+from perdure.cli._exits import CommandError, Exit
+from perdure.cli._output import compact, escaped, say, say_json
 from perdure.cli._registrations import imported_module, registrations_of
 from perdure.cli._selection import select_run
 from perdure.cli._settings import common_options, current_settings
@@ -54,6 +55,12 @@ async def query_command(run: str, name: str, arguments: tuple[str, ...], module:
     workflows = registrations_of(imported_module(module)).workflows
     async with connected(settings, workflows=workflows) as client:
         record = await select_run(client.store, settings.namespace, run)
+        if client.definition(record.workflow_type) is None:
+            raise CommandError(
+                f"{module} does not define {record.workflow_type!r}, the workflow of {escaped(record.workflow_id)}. "
+                "Give -m the module that does.",
+                Exit.USAGE,
+            )
         answer: Any = await _handle(client, record).query(name, *values)
     plain = msgspec.to_builtins(answer)
     if settings.as_json:
@@ -98,4 +105,4 @@ def _done(run: RunRecord, what: str) -> None:
     if current_settings().as_json:
         say_json({"workflow_id": run.workflow_id, "run_id": run.run_id, "done": what})
     else:
-        say(f"{run.workflow_id} {run.run_id}: {what}")
+        say(f"{escaped(run.workflow_id)} {run.run_id}: {what}")

@@ -10,6 +10,7 @@ from perdure.cli._exits import CommandError, Exit
 from perdure.cli._outcome import say_outcome, wait_for_outcome
 from perdure.cli._selection import select_run
 from perdure.cli._settings import common_options, current_settings
+from perdure_history.records import RunStatus
 
 
 @click.command("result")
@@ -22,13 +23,15 @@ from perdure.cli._settings import common_options, current_settings
 async def result_command(run: str, timeout: float | None) -> None:
     """Wait for a run and print its result as JSON; exit with 1 when the run did not complete.
 
-    RUN is a workflow id (its newest run), a run id, or the beginning of one.
+    RUN is a workflow id (its newest run), a run id, or the beginning of one. The result of a run that has ended
+    is there at any timeout, also 0.
     """
     settings = current_settings()
     async with connected(settings) as client:
         record = await select_run(client.store, settings.namespace, run)
         try:
-            async with asyncio.timeout(timeout):
+            # What has ended needs no waiting, and a timeout of 0 would cut off the reading.
+            async with asyncio.timeout(timeout if record.status is RunStatus.RUNNING else None):
                 outcome = await wait_for_outcome(client, record)
         except TimeoutError:
             raise CommandError(

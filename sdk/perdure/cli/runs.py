@@ -6,7 +6,17 @@ import click
 
 from perdure.cli._coroutines import runs_coroutine
 from perdure.cli._database import connected
-from perdure.cli._output import coloured, duration, moment, on_terminal, remark, say, say_json, say_table
+from perdure.cli._output import (
+    coloured,
+    duration,
+    escaped,
+    moment,
+    on_terminal,
+    remark,
+    say,
+    say_json,
+    say_table,
+)
 from perdure.cli._records import problem_of, run_json
 from perdure.cli._settings import Settings, common_options, current_settings
 from perdure_history.records import RunFilter, RunRecord, RunStatus
@@ -125,13 +135,13 @@ def _say_runs(runs: list[RunRecord]) -> None:
         note = "" if problem is None else f"{problem.kind}: {problem.message}"
         rows.append(
             (
-                run.workflow_id,
+                escaped(run.workflow_id),
                 coloured("failed", "stuck") if problem else coloured(run.status.value),
-                run.workflow_type,
+                escaped(run.workflow_type),
                 moment(run.started_at),
                 took,
                 run.run_id,
-                " ".join(note.split()),
+                escaped(note),
             )
         )
     say_table(("WORKFLOW ID", "STATUS", "WORKFLOW", "STARTED (UTC)", "TOOK", "RUN ID", "PROBLEM"), rows)

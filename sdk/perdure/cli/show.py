@@ -13,6 +13,7 @@ from perdure.cli._selection import select_run
 from perdure.cli._settings import common_options, current_settings
 from perdure.cli._steps import Timeline
 from perdure.cli._tree import Node, lines_of, tree_of
+from perdure.cli._workers import Workforce, waits_for_worker, workforce_of
 from perdure_history.records import Change, RunRecord, RunStatus
 from perdure_history.store import Store
 
@@ -41,11 +42,18 @@ async def show_command(run: str, follow: bool, once: bool) -> None:
             if settings.as_json:
                 say_json(timeline_json(record, timeline))
             else:
-                _say_tree(tree_of(record, timeline, now=client.store.now()))
+                now = client.store.now()
+                workforce = await _workforce(client.store, record, now)
+                _say_tree(tree_of(record, timeline, now=now, workforce=workforce))
         elif settings.as_json or not on_terminal():
             await _follow_lines(client.store, record, as_json=settings.as_json)
         else:
             await _follow_tree(client.store, record)
+
+
+async def _workforce(store: Store, run: RunRecord, now: int) -> Workforce | None:
+    """The workers, when what the run waits for is one of them."""
+    return await workforce_of(store) if waits_for_worker(run, now) else None
 
 
 async def _timeline(store: Store, run: RunRecord) -> Timeline:
@@ -128,7 +136,9 @@ async def _follow_tree(store: Store, run: RunRecord) -> None:
         height = live.console.height - 2
         lines = 0
         async for record, timeline, _changed in _states(store, run):
-            node = tree_of(record, timeline, now=store.now())
+            now = store.now()
+            workforce = await _workforce(store, record, now)
+            node = tree_of(record, timeline, now=now, workforce=workforce)
             lines = len(node.children)
             live.update(Text.from_ansi("\n".join(lines_of(_tail(node, height)))))
     if lines > height:

@@ -8,7 +8,7 @@ from perdure.cli._arguments import parse_arguments
 from perdure.cli._coroutines import runs_coroutine
 from perdure.cli._database import connected
 from perdure.cli._outcome import say_outcome, wait_for_outcome
-from perdure.cli._output import say, say_json
+from perdure.cli._output import escaped, say, say_json
 from perdure.cli._settings import common_options, current_settings
 from perdure_history.ids import RunId
 
@@ -32,8 +32,10 @@ async def start_command(
 ) -> None:
     """Start a run of WORKFLOW; print its workflow id and run id once it is durable.
 
-    ARGUMENTS: key=text and key:=json make one object; :=json, @file and - (standard input) are one JSON value
-    each; anything else is text.
+    ARGUMENTS: key=text and key:=json make one object, where the key is an identifier; :=json, @file and -
+    (standard input) are one JSON value each; anything else, such as https://example.org/?a=b, is text.
+    Text that looks like one of the others is written as JSON: ':="a=b"', ':="@me"'; so is an object whose keys
+    are no identifiers: ':={"first-name": "Ada"}'.
 
     \b
     perdure start order_flow id=1001 amount:=12.5 --id order-1001
@@ -50,4 +52,4 @@ async def start_command(
     if settings.as_json:
         say_json({"workflow_id": run.workflow_id, "run_id": run.run_id})
     else:
-        say(f"{run.workflow_id} {run.run_id}")
+        say(f"{escaped(run.workflow_id)} {run.run_id}")

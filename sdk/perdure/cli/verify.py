@@ -80,7 +80,7 @@ class Progress:
 
     def __init__(self, total: int) -> None:
         self._total = total
-        self._visible = sys.stderr.isatty()
+        self._visible = sys.stderr is not None and sys.stderr.isatty()
         self._shown_at = time.monotonic()
 
     def show(self, runs: int, events: int) -> None:

@@ -75,6 +75,29 @@ def test_a_database_of_a_newer_perdure_is_left_untouched(populated):
     assert "upgrade" in answer.err
 
 
+@pytest.mark.parametrize("words", [*QUESTIONS, ("start", "x"), ("worker", "tests.sdk.cli.shop")])
+def test_a_memory_store_is_refused_since_it_would_end_with_the_command(command_line, words):
+    answer = command_line("--db", "memory://name", *words, db=False)
+
+    assert answer.code == 4
+    assert "memory store ends with its process" in answer.err + answer.out
+
+
+@pytest.mark.parametrize("kept", [0.001, 0.1, 0.5, 0.9])
+@pytest.mark.parametrize("words", [("list",), ("start", "x"), ("doctor",)], ids=lambda words: words[0])
+def test_a_database_that_was_cut_off_is_called_damaged_and_not_foreign(populated, kept, words):
+    whole = populated.database.read_bytes()
+    cut = whole[: int(len(whole) * kept)]
+    populated.database.write_bytes(cut)
+
+    answer = populated(*words)
+
+    assert answer.code == 4
+    assert "is damaged" in answer.err + answer.out
+    assert "backup" in answer.err + answer.out
+    assert populated.database.read_bytes() == cut
+
+
 @pytest.mark.parametrize("url", ["oracle://shop:secret@db/app", "sqlite://"])
 def test_an_address_that_names_no_store_is_said_without_its_password(command_line, url):
     answer = CliRunner().invoke(perdure, ["list"], env={"DATABASE_URL": url, "PERDURE_DATABASE_URL": None})

@@ -2,7 +2,7 @@
 
 import pytest
 
-from perdure.cli._output import duration, fitted, iso
+from perdure.cli._output import duration, escaped, fitted, iso
 
 
 @pytest.mark.parametrize(
@@ -27,4 +27,9 @@ def test_times_are_iso_8601_in_utc_to_the_microsecond():
 
 
 def test_nothing_is_cut_in_a_pipe():
-    assert fitted("word " * 100) == ("word " * 100).strip()
+    assert fitted("word " * 100) == "word " * 100
+
+
+def test_blanks_stay_and_what_would_move_the_cursor_is_escaped():
+    assert escaped("a  b   c é 漢\u3000字") == "a  b   c é 漢\u3000字"
+    assert escaped("a\nb\tc\x1b[2J\u2028\u202e") == "a\\nb\\tc\\x1b[2J\\u2028\\u202e"

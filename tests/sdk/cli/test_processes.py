@@ -1,12 +1,14 @@
 """The command line as processes: a worker that drains, pipes, signals, exit codes."""
 
 import os
+import shlex
 import signal
 import subprocess
+import sys
 
 import pytest
 
-from tests.sdk.cli.conftest import HERE, process
+from tests.sdk.cli.conftest import HERE, environment, process
 
 PATIENCE = 60
 
@@ -157,11 +159,25 @@ def test_a_pipe_that_closes_early_is_no_error_worth_a_traceback(populated):
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize("words", [("list",), ("list", "--json"), ("verify",), ("show", "hello")])
+def test_an_output_that_the_shell_closed_is_no_error_worth_a_traceback(populated, words):
+    command = shlex.join([sys.executable, "-m", "perdure.cli", *words, "--db", str(populated.database)])
+
+    answer = subprocess.run(
+        ["sh", "-c", f"{command} >&-"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(),
+        timeout=PATIENCE,
+    )
+
+    assert (answer.returncode, answer.stderr) == (0, "")
+
+
 def test_colour_is_for_terminals_that_want_it(populated):
     def on_a_terminal(**extra):
         master, slave = os.openpty()
-        from tests.sdk.cli.conftest import environment
-
         running = process(
             "list", "--db", populated.database, stdout=slave, env=environment() | {"TERM": "xterm"} | extra
         )

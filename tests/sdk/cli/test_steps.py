@@ -1,9 +1,11 @@
 """The steps that `perdure show` tells are read from the history alone."""
 
 import msgspec
+import pytest
 
 from perdure.cli._steps import Timeline, failure_text, shown_value
 from perdure.cli._tree import lines_of, tree_of
+from perdure.cli._workers import Workforce, overdue_text
 from perdure_history.chain import GENESIS, seal
 from perdure_history.events import (
     ActivityTaskAttemptFailed,
@@ -18,7 +20,7 @@ from perdure_history.events import (
 )
 from perdure_history.failures import Failure
 from perdure_history.payloads import Payload
-from perdure_history.records import RunRecord, RunStatus
+from perdure_history.records import RunRecord, RunStatus, WorkerRecord
 
 RUN = "0192aaaa-0000-7000-8000-000000000001"
 SECOND = 1_000_000
@@ -139,6 +141,33 @@ def test_a_run_that_nobody_holds_waits_for_a_worker():
     lines = lines_of(tree_of(record(owner=None, wake_at=0), timeline, now=SECOND))
 
     assert lines[-1].endswith("a worker")
+
+
+@pytest.mark.parametrize(
+    ("queues", "now", "said"),
+    [
+        ("other", 9 * SECOND, "none that is alive serves the task queue 'q'"),
+        ("other\nq", 9 * SECOND, "check its name; or they have no room"),
+        ("q", 2 * SECOND, "a worker"),
+    ],
+)
+def test_a_run_that_waits_for_a_worker_says_why_none_takes_it(queues, now, said):
+    workforce = Workforce(
+        [WorkerRecord(incarnation="w1", identity="w", task_queues=queues, started_at=0)], []
+    )
+
+    lines = lines_of(
+        tree_of(record(owner=None, wake_at=0), timeline_of(started()), now=now, workforce=workforce)
+    )
+
+    assert lines[-1].endswith(said)
+
+
+def test_how_long_runs_wait_for_a_worker_leaves_out_those_that_are_due_at_once():
+    runs = [record(owner=None, wake_at=at) for at in (0, SECOND, 5 * SECOND)]
+
+    assert overdue_text(runs, 9 * SECOND) == "2 for up to 8.00s, 1 due at once"
+    assert overdue_text(runs[:1], 9 * SECOND) == "1 due at once"
 
 
 def test_adding_rows_in_two_parts_gives_the_same_timeline_as_adding_them_at_once():

@@ -90,6 +90,66 @@ def test_history_prints_every_event_as_it_is_stored(populated):
     assert populated("history", "hello", "--json", "--after", "1").json == events[1:]
 
 
+def test_history_keeps_the_blanks_of_what_is_stored(command_line):
+    command_line("start", "greeting", "name=a   b", "--id", "x")
+
+    assert '"name":"a   b"' in command_line("history", "x").out
+
+
+def test_an_id_with_a_line_break_stays_in_its_row(command_line):
+    command_line("start", "greeting", "--id", "two\n  lines")
+
+    listed, shown = command_line("list").out.splitlines(), command_line("show", "two\n  lines").out
+
+    assert len(listed) == 2
+    assert listed[1].startswith("two\\n  lines  running")
+    assert shown.startswith("two\\n  lines  greeting")
+
+
+def test_the_result_of_a_run_that_has_ended_is_there_without_waiting(populated):
+    good, bad = (
+        populated("result", "hello", "--timeout", "0"),
+        populated("result", "contract", "--timeout", "0"),
+    )
+
+    assert (good.code, good.out) == (0, '"hello ada"\n')
+    assert (bad.code, bad.out) == (1, "")
+
+
+def test_a_run_that_is_due_at_once_has_no_time_to_wake(command_line):
+    command_line("start", "greeting", "--id", "x")
+
+    run, doctor = command_line("list", "--json").json[0], command_line("doctor", "--json").json
+
+    assert (run["wake_at"], run["due_at_once"]) == (None, True)
+    assert {one["name"]: one["value"] for one in doctor}["runs without a worker"] == "1 due at once"
+
+
+def test_why_a_run_was_terminated_is_said_once(populated):
+    populated("terminate", "contract", "--reason", "enough")
+
+    assert populated("result", "contract").err.endswith("contract terminated: enough\n")
+    assert "terminated:" not in populated("show", "contract").out
+    assert populated("show", "contract").out.endswith(": enough\n")
+
+
+def test_a_query_with_a_module_that_lacks_the_workflow_says_to_give_another(populated):
+    answer = populated("query", "contract", "approved_by", "-m", "json")
+
+    assert answer.code == 2
+    assert "'Approval'" in answer.err
+    assert "-m" in answer.err
+    assert "Client.connect" not in answer.err
+
+
+def test_show_says_when_no_worker_serves_the_queue_of_a_run_that_waits_for_one(command_line):
+    command_line("start", "greeting", "--id", "x", "--queue", "mail")
+
+    assert (
+        "waits for a worker: none that is alive serves the task queue 'mail'" in command_line("show", "x").out
+    )
+
+
 def test_result_prints_the_result_or_fails_with_the_reason(populated):
     good, bad = populated("result", "hello"), populated("result", "no-stock")
 
