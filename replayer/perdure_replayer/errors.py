@@ -8,6 +8,7 @@ ReplayError
 ├── RestrictedCallError       workflow code used the world: clock, randomness, threads, sockets, files
 ├── UnknownReplayFormatError  the run was started by a newer perdure
 ├── TurnTooLongError          workflow code kept the loop busy without waiting
+├── TurnTimeoutError          workflow code kept its worker busy without waiting
 └── BrokenRunError            our bug: a live run was used after it failed, closed or was evicted
 """
 
@@ -46,6 +47,19 @@ class TurnFailedError(ReplayError):
         super().__init__(
             f"turn {turn} of run {run_id} failed: {type(error).__name__}: {error}. What came in is kept and the "
             "turn is tried again, so mend the code and restart the worker. Raise ApplicationError to fail the run instead."
+        )
+
+
+class TurnTimeoutError(ReplayError):
+    """Workflow code computed longer than its worker allows (`turn_timeout`) without waiting; the turn failed.
+
+    Made without facts, because it is thrown from outside into whatever the code is doing.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "workflow code computed for too long without waiting, and held up every other run of its worker. Move "
+            "the work into an activity, await something in the loop, or raise the worker's turn_timeout"
         )
 
 

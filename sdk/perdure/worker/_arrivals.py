@@ -20,6 +20,7 @@ from perdure.worker._suspects import Judgement, convicted, judge, marked
 from perdure.worker._tasks import Tasks
 from perdure.worker._timers import TimerWatch
 from perdure.worker._turns import TurnLoop
+from perdure.worker._watchdog import TurnWatchdog
 from perdure_history.codec import decode_event
 from perdure_history.errors import StoreError
 from perdure_history.events import Dispatch
@@ -72,6 +73,7 @@ class Arrivals:
         tasks: Tasks,
         *,
         workflows: Mapping[str, WorkflowDefinition],
+        watchdog: TurnWatchdog,
     ) -> None:
         self._client = client
         self._store = client.store
@@ -80,6 +82,7 @@ class Arrivals:
         self._traffic = traffic
         self._tasks = tasks
         self._definitions = workflows
+        self._watchdog = watchdog
         self._loads = asyncio.Semaphore(LOADS_AT_ONCE)
         self._alone = asyncio.Lock()
 
@@ -188,7 +191,7 @@ class Arrivals:
         error: Exception | None = None
         async with self._loads:
             try:
-                await load(run, self._store, self._client.data_converter)
+                await load(run, self._store, self._client.data_converter, self._watchdog)
             except StoreError as trouble:
                 _logger.warning("loading run %s: %s", run.run_id, trouble)
                 await asyncio.sleep(_AGAIN_SECONDS)

@@ -19,6 +19,7 @@ from perdure.worker._intake import Intake
 from perdure.worker._keeper import RunKeeper
 from perdure.worker._lease import Lease
 from perdure.worker._options import WorkerOptions
+from perdure.worker._watchdog import TurnWatchdog
 from perdure_history.errors import StoreError, WorkerDeadError
 from perdure_history.payloads import Payload
 from perdure_history.records import WorkerRecord
@@ -64,6 +65,9 @@ class WorkerCore:
             probe_seconds=options.probe_interval.total_seconds(),
             boot_clock=boot_clock,
         )
+        self._watchdog = TurnWatchdog(
+            None if options.turn_timeout is None else options.turn_timeout.total_seconds()
+        )
         self._intake: Intake
         self._keeper = RunKeeper(
             client,
@@ -73,6 +77,7 @@ class WorkerCore:
             workflows=workflows,
             activities=activities,
             options=options,
+            watchdog=self._watchdog,
             executor=executor,
             may_start=lambda: self._lease.holds() and not self._draining,
             died=self.worker_died,
@@ -100,6 +105,7 @@ class WorkerCore:
         self._unsubscribe = self._store.subscribe(self._intake.hear)
         self._leave = traffic_of(self._store).join(self)
         self._lease.start()
+        self._watchdog.start()
         self._intake.look_for_runs()
 
     async def stop(self) -> None:
@@ -123,6 +129,7 @@ class WorkerCore:
         except WorkerDeadError:
             _logger.warning("worker %s was declared dead before it had stopped", self._me.incarnation)
         self._keeper.drop_everything()
+        self._watchdog.stop()
 
     async def _register(self) -> None:
         me = self._me

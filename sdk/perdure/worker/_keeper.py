@@ -25,6 +25,7 @@ from perdure.worker._options import WorkerOptions
 from perdure.worker._tasks import Tasks
 from perdure.worker._timers import TimerWatch
 from perdure.worker._turns import TurnLoop
+from perdure.worker._watchdog import TurnWatchdog
 from perdure_history.errors import StoreError
 from perdure_history.events import (
     ActivityTaskCancelRequested,
@@ -66,6 +67,7 @@ class RunKeeper:
         workflows: Mapping[str, WorkflowDefinition],
         activities: Mapping[str, ActivityDefinition],
         options: WorkerOptions,
+        watchdog: TurnWatchdog,
         executor: Executor,
         may_start: Callable[[], bool],
         died: Callable[[], None],
@@ -88,11 +90,13 @@ class RunKeeper:
         self.holdings = Holdings(
             max_cached=options.max_cached_workflows, max_held=options.max_concurrent_workflow_tasks
         )
-        self.arrivals = Arrivals(client, me, self, self._traffic, self._tasks, workflows=workflows)
+        self.arrivals = Arrivals(
+            client, me, self, self._traffic, self._tasks, workflows=workflows, watchdog=watchdog
+        )
         self._missed = MissedRuns(
             store, me, self.holdings, namespace=client.namespace, take=self.arrivals.take_claim
         )
-        self.turns = TurnLoop(store, self, me)
+        self.turns = TurnLoop(store, self, me, watchdog)
         self.timers = TimerWatch(due, me, wake=self.turns.wake)
         self.runner = ActivityRunner(
             Execution(

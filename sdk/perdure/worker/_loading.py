@@ -3,6 +3,7 @@
 import asyncio
 
 from perdure.worker._held_run import HeldRun
+from perdure.worker._watchdog import TurnWatchdog
 from perdure_history.ids import RunId
 from perdure_history.store import RunStore
 from perdure_replayer.definition import Converter
@@ -13,7 +14,7 @@ PAGE = 2_000
 """Events read and replayed before the event loop gets to do something else."""
 
 
-async def load(run: HeldRun, store: RunStore, converter: Converter) -> None:
+async def load(run: HeldRun, store: RunStore, converter: Converter, watchdog: TurnWatchdog) -> None:
     """Set `run.live` and the head from the stored history.
 
     Raises CorruptHistoryError, NonDeterminismError, and what workflow code raises on replay; `run` is then
@@ -24,12 +25,17 @@ async def load(run: HeldRun, store: RunStore, converter: Converter) -> None:
     try:
         while True:
             rows = await store.read_history(RunId(run.run_id), after_seq=rebuild.head_seq, limit=PAGE)
+            watchdog.begin()
             rebuild.feed(rows)
+            watchdog.end()
             if len(rows) < PAGE:
                 break
             await asyncio.sleep(0)
+        watchdog.begin()
         open_inputs = rebuild.finish()
+        watchdog.end()
     except BaseException:
+        watchdog.end()
         live.evict()
         raise
     run.live = live

@@ -22,6 +22,9 @@ class WorkerOptions:
     attempts are made again by the next worker."""
     lease: timedelta = timedelta(seconds=15)
     """A worker without a heartbeat for this long loses its runs. On one machine a dead process is found at once."""
+    turn_timeout: timedelta | None = timedelta(seconds=5)
+    """How long workflow code may compute between two waits; then its turn fails, so that one endless loop does
+    not hold up every run. None: for ever, as a debugger needs."""
     probe_interval: timedelta = timedelta(milliseconds=200)
     """How often the other processes of this machine are looked at; costs no statement."""
 
@@ -38,6 +41,6 @@ class WorkerOptions:
             raise InvalidOptionError(
                 "graceful_shutdown_timeout", self.graceful_shutdown_timeout, "it must not be negative"
             )
-        for name in ("lease", "probe_interval"):
-            if getattr(self, name) <= timedelta():
+        for name in ("lease", "probe_interval", "turn_timeout"):
+            if (value := getattr(self, name)) is not None and value <= timedelta():
                 raise InvalidOptionError(name, getattr(self, name), "it must be longer than nothing")

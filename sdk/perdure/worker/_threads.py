@@ -36,7 +36,7 @@ class ThreadCall:
                 self._thread = None
                 if self._interrupted:
                     # Whatever was thrown and has not arrived must not hit the thread's next job.
-                    _throw(threading.get_ident(), None)
+                    throw(threading.get_ident(), None)
 
     def interrupt(self) -> None:
         """Throw CancelledError into the running function, once."""
@@ -45,7 +45,7 @@ class ThreadCall:
                 return
             self._interrupted = True
             if self._thread is not None and not self._shields:
-                _throw(self._thread, CancelledError)
+                throw(self._thread, CancelledError)
 
     @contextmanager
     def shield(self) -> Generator[None, None, None]:
@@ -63,7 +63,8 @@ class ThreadCall:
             raise CancelledError("Cancelled")
 
 
-def _throw(thread: int, error: type[BaseException] | None) -> None:
+def throw(thread: int, error: type[BaseException] | None) -> None:
+    """Raise `error` in a thread when it next runs Python code; None takes back what has not arrived."""
     ctypes.pythonapi.PyThreadState_SetAsyncExc(
         ctypes.c_ulong(thread), None if error is None else ctypes.py_object(error)
     )

@@ -18,6 +18,7 @@ from typing import Protocol
 from perdure.worker._composing import compose, failed_turn, mark, next_problem, release
 from perdure.worker._held_run import HeldRun, PreparedCommit
 from perdure.worker._identity import WorkerIdentity
+from perdure.worker._watchdog import TurnWatchdog
 from perdure_history.errors import StoreUnavailableError, WorkerDeadError
 from perdure_history.events import Event
 from perdure_history.records import EventRow, TurnProblem, Verdict
@@ -70,10 +71,12 @@ class TurnLoop:
         store: Store,
         consequences: Consequences,
         me: WorkerIdentity,
+        watchdog: TurnWatchdog,
     ) -> None:
         self._store = store
         self._consequences = consequences
         self._me = me
+        self._watchdog = watchdog
         self._ready: deque[HeldRun] = deque()
         self._gathering: list[PreparedCommit] = []
         self._committing = False
@@ -139,7 +142,11 @@ class TurnLoop:
             if run.live is None:
                 self._consequences.needs_loading(run)
                 continue
-            prepared = compose(run, run.live, now=now, actor=actor)
+            self._watchdog.begin()
+            try:
+                prepared = compose(run, run.live, now=now, actor=actor)
+            finally:
+                self._watchdog.end()
             if prepared is None:
                 run.turn_number = run.live.turn_number
                 self._consequences.run_settled(run)

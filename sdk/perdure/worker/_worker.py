@@ -45,6 +45,7 @@ class Worker:
         max_concurrent_activities: int | None = None,
         graceful_shutdown_timeout: timedelta = timedelta(),
         workflow_failure_exception_types: Sequence[type[BaseException]] = (),
+        turn_timeout: timedelta | None = timedelta(seconds=5),
         lease: timedelta = timedelta(seconds=15),
         probe_interval: timedelta = timedelta(milliseconds=200),
         new_incarnation: Callable[[], str] = lambda: uuid.uuid4().hex,
@@ -57,9 +58,10 @@ class Worker:
         `activity_executor` runs sync activities (default: a thread pool of max_concurrent_activities threads).
         `max_cached_workflows` runs stay in memory between turns (0: each turn replays its run).
         `graceful_shutdown_timeout`: how long running activities may take to end on shutdown before they are
-        cancelled; their attempts are then made again by the next worker. `lease`: without a heartbeat for this
-        long a worker loses its runs. `workflow_failure_exception_types` fail a class workflow's run instead of
-        its turn. The last two parameters are for tests.
+        broken off, which counts as a failed attempt. `turn_timeout`: how long workflow code may compute between
+        two waits before its turn fails (None, for a debugger: as long as it likes). `lease`: without a heartbeat
+        for this long a worker loses its runs. `workflow_failure_exception_types` fail a class workflow's run
+        instead of its turn. The last two parameters are for tests.
 
         Raises InvalidOptionError, NotDefinedError.
         """
@@ -79,6 +81,7 @@ class Worker:
             or defaults.max_concurrent_workflow_tasks,
             max_concurrent_activities=max_concurrent_activities or defaults.max_concurrent_activities,
             graceful_shutdown_timeout=graceful_shutdown_timeout,
+            turn_timeout=turn_timeout,
             lease=lease,
             probe_interval=probe_interval,
         )

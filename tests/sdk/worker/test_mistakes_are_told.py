@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -126,3 +127,39 @@ async def test_run_does_not_give_the_result_of_another_workflow(tmp_path: Path, 
 
     with pytest.raises(WorkflowAlreadyStartedError, match="mine"):
         await asyncio.wait_for(perdure.run(other, id="mine", store=store), SOON)
+
+
+spinning = {"now": True}
+
+
+@workflow.defn
+class Spins:
+    @workflow.run
+    async def run(self) -> str:
+        while spinning["now"]:
+            pass
+        return "stopped"
+
+
+@workflow.defn
+async def spins_too() -> str:
+    while spinning["now"]:
+        pass
+    return "stopped"
+
+
+@pytest.mark.parametrize("kind", [Spins.run, spins_too])
+async def test_an_endless_loop_fails_its_turn_and_holds_nobody_up_for_long(client: Client, kind: object):
+    spinning["now"] = True
+    async with Worker(client, workflows=[Spins, spins_too, other], turn_timeout=timedelta(milliseconds=100)):
+        handle = await client.start_workflow(kind, id="spins")
+        assert await asyncio.wait_for(client.execute_workflow(other, id="other"), SOON) == "other"
+        async with asyncio.timeout(SOON):
+            while (problem := (await handle.describe()).problem) is None:
+                await asyncio.sleep(0.01)
+        spinning["now"] = False
+        await handle.signal("look")
+
+        assert await asyncio.wait_for(handle.result(), SOON) == "stopped"
+    assert problem.kind == "TurnTimeoutError"
+    assert "test_mistakes_are_told.py" in problem.traceback
