@@ -19,7 +19,6 @@ from perdure_history.events import (
     TimerStarted,
     WorkflowExecutionCancelRequested,
     WorkflowExecutionSignaled,
-    WorkflowExecutionStarted,
 )
 from perdure_history.failures import Failure
 
@@ -74,7 +73,7 @@ class Projection:
     timers: dict[int, int] = field(default_factory=dict)
     """fire_at by the seq of TimerStarted."""
     request_ids: set[str] = field(default_factory=set)
-    """Of all messages."""
+    """Of all signals and cancel requests. The start is no message: one request may start a run and signal it."""
 
     def take_scheduled(
         self, seq: int, event: ActivityTaskScheduled, *, at: int, callee: object | None
@@ -90,7 +89,7 @@ class Projection:
 
 
 Outcome = ActivityTaskCompleted | ActivityTaskFailed | ActivityTaskTimedOut | ActivityTaskCanceled
-MessageEvent = WorkflowExecutionStarted | WorkflowExecutionSignaled | WorkflowExecutionCancelRequested
+MessageEvent = WorkflowExecutionSignaled | WorkflowExecutionCancelRequested
 
 
 def _take_outcome(pending: Projection, seq: int, event: Outcome) -> None:
@@ -138,7 +137,6 @@ _TAKE: dict[type, Callable[..., None]] = {
     TimerStarted: _take_timer,
     TimerFired: _take_timer_end,
     TimerCanceled: _take_timer_end,
-    WorkflowExecutionStarted: _take_message,
     WorkflowExecutionSignaled: _take_message,
     WorkflowExecutionCancelRequested: _take_message,
 }

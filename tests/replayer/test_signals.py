@@ -4,12 +4,14 @@ import asyncio
 import logging
 from typing import Any
 
+import msgspec
 import pytest
 
 from perdure_history.events import WorkflowExecutionSignaled
 from perdure_history.payloads import Payload
 from perdure_replayer.definition import HandlerDefinition
 from perdure_replayer.errors import TurnFailedError
+from perdure_replayer.history import HistoryEvent
 from perdure_replayer.turn import LiveRun
 from tests.replayer.driver import (
     CONVERTER,
@@ -163,6 +165,17 @@ def test_request_ids_of_all_messages_are_known() -> None:
 
     assert driver.run.request_ids == {"r1", "r2"}
     assert driver.load().request_ids == {"r1", "r2"}
+
+
+def test_request_that_started_the_run_may_signal_it_too() -> None:
+    driver = Driver(BASKET)
+    first = driver.history[0]
+    start = msgspec.structs.replace(first.event, request_id="r1")
+    driver.history[0] = HistoryEvent(first.seq, first.turn, first.recorded_at, start)
+
+    loaded = driver.load()
+
+    assert loaded.request_ids == set()
 
 
 def test_failure_of_a_background_task_is_not_the_runs(caplog: pytest.LogCaptureFixture) -> None:
