@@ -31,7 +31,7 @@ prints one JSON document a line.
 | 1 | the run failed, the request was refused, or the check found something |
 | 2 | the command line is wrong |
 | 3 | no such run |
-| 4 | no usable database: none given, none there, not a perdure database, or written by a newer perdure |
+| 4 | no usable database: none given, none there, not a perdure database, damaged, in memory, or of a newer perdure |
 | 130 | interrupted |
 
 An error is one message. `PERDURE_TRACEBACK=1` shows the traceback instead.
