@@ -22,7 +22,7 @@ from perdure.worker._timers import TimerWatch
 from perdure.worker._turns import TurnLoop
 from perdure.worker._watchdog import TurnWatchdog
 from perdure_history.codec import decode_event
-from perdure_history.errors import StoreError
+from perdure_history.errors import CorruptHistoryError, StoreError
 from perdure_history.events import Dispatch
 from perdure_history.ids import RunId
 from perdure_history.records import Claim, Message, Verdict, decode_problem
@@ -130,7 +130,11 @@ class Arrivals:
         if run is None:
             self._keeper.message_missed()
         elif run.mark_seen(message.id):
-            event = decode_event(message.type, message.attributes, run_id=message.run_id)
+            try:
+                event = decode_event(message.type, message.attributes, run_id=message.run_id)
+            except CorruptHistoryError:
+                _logger.exception("run %s: a message cannot be taken; it stays in the inbox", run.run_id)
+                return
             run.add_news(News(event, message.actor, message.id))
             self._keeper.turns.wake(run)
 
@@ -146,7 +150,7 @@ class Arrivals:
 
     def load(self, run: HeldRun) -> None:
         """Replay the run's history, then compute what waits for it."""
-        if not run.loading:
+        if not run.loading and run.live is None and run.in_flight is None:
             run.loading = True
             self._tasks.spawn(self._load(run))
 
@@ -213,6 +217,9 @@ class Arrivals:
             self._loaded(run, run.live)
 
     def _loaded(self, run: HeldRun, live: LiveRun) -> None:
+        if live.closed:
+            self._keeper.run_lost(run, Verdict.STALE)
+            return
         now = self._store.now()
         lost_worker = run.orphaned_by
         for pending in list(live.activities.values()):

@@ -4,6 +4,7 @@ import traceback
 from collections.abc import Sequence
 
 from perdure.worker._held_run import HeldRun, News, PreparedCommit
+from perdure.worker._suspects import POISON
 from perdure_history.chain import seal
 from perdure_history.events import (
     ActivityTaskCanceled,
@@ -27,6 +28,8 @@ from perdure_replayer.turn import LiveRun, Turn
 
 _FIRST_BACKOFF_US = 1_000_000
 _LONGEST_BACKOFF_US = 60_000_000
+_LONGEST_MESSAGE = 4_000
+_LONGEST_TRACEBACK = 20_000
 RETRIED_CLOSE = 3
 """How often a closing turn is computed anew because messages came in before it is closed over them."""
 
@@ -45,7 +48,12 @@ def compose(run: HeldRun, live: LiveRun, *, now: int, actor: str) -> PreparedCom
         for row in prepared.commit.rows if prepared is not None else ():
             check_size(run.run_id, row.type, row.attributes)
     except Exception as error:  # noqa: BLE001  whatever workflow code and its values do costs this run only
-        return failed_turn(run, error, now=now, actor=actor, news=news, notes=notes, taken=taken)
+        try:
+            return failed_turn(run, error, now=now, actor=actor, news=news, notes=notes, taken=taken)
+        except Exception:
+            # What this worker found out stands nowhere else.
+            run.news, run.notes = list(news), list(notes)
+            raise
     run.open_inputs = ()
     return prepared
 
@@ -98,11 +106,11 @@ def failed_turn(
     number = run.next_turn_number
     events: list[tuple[Event, int | None, str]] = [(note, None, actor) for note in notes]
     events += [(item.event, number, item.actor) for item in news]
-    if news or (run.open_inputs and problem.attempts == 1):
+    if news or (run.open_inputs and (run.problem is None or run.problem.kind != problem.kind)):
         failure = Failure(message=problem.message, type=problem.kind, stack_trace=problem.traceback)
         events.append((WorkflowTaskFailed(failure=failure), None, actor))
     update = RunUpdate(
-        release=not run.has_activities,
+        release=run.may_leave,
         wake_at=problem.next_at,
         set_problem=True,
         problem=encode_problem(problem),
@@ -131,23 +139,37 @@ def mark(run: HeldRun, problem: TurnProblem | None, *, now: int, release: bool =
 
 def release(run: HeldRun, *, wake_at: int | None, now: int) -> PreparedCommit:
     """The commit that gives `run` up without recording anything."""
-    return _prepared(run, [], now, update=RunUpdate(release=True, wake_at=wake_at))
+    problem = None if run.problem is None else encode_problem(run.problem)
+    return _prepared(run, [], now, update=RunUpdate(release=True, wake_at=wake_at, problem=problem))
 
 
 def next_problem(former: TurnProblem | None, error: BaseException, now: int) -> TurnProblem:
-    """The problem to show for `error`, counting up when it is the former one again."""
-    kind, message = type(error).__name__, str(error)
-    repeated = former is not None and (former.kind, former.message) == (kind, message)
+    """The problem to show for `error`, counting up while there is one, whatever its text."""
+    repeated = former is not None and former.kind != POISON
     attempts = former.attempts + 1 if former is not None and repeated else 1
     backoff = min(_FIRST_BACKOFF_US * 2 ** min(attempts - 1, 30), _LONGEST_BACKOFF_US)
     return TurnProblem(
-        kind=kind,
-        message=message,
-        traceback="".join(traceback.format_exception(error)),
+        kind=type(error).__name__,
+        message=_writable(_text_of(error), _LONGEST_MESSAGE),
+        traceback=_writable("".join(traceback.format_exception(error)), _LONGEST_TRACEBACK),
         attempts=attempts,
         first_at=former.first_at if former is not None and repeated else now,
         next_at=now + backoff,
     )
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001  a user's own __str__
+        return "its text cannot be made"
+
+
+def _writable(text: str, longest: int) -> str:
+    """The text as every store can hold it; of a long one its begin and its end."""
+    if len(text) > longest:
+        text = f"{text[: longest // 2]}\n...\n{text[-longest // 2 :]}"
+    return text.replace("\0", "\\0").encode(errors="backslashreplace").decode()
 
 
 def _wanted_news(run: HeldRun, live: LiveRun) -> tuple[tuple[News, ...], tuple[int, ...]]:

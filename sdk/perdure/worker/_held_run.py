@@ -116,6 +116,11 @@ class HeldRun:
         return any(attempt.is_open for attempt in self.attempts.values())
 
     @property
+    def may_leave(self) -> bool:
+        """Nothing would be lost with it: no activity is under way, and what came of one is recorded."""
+        return not self.has_activities and not any(item.inbox_id is None for item in self.news or ())
+
+    @property
     def has_work(self) -> bool:
         """Something waits to be recorded."""
         return bool(self.news or self.notes or self.duplicates or self.open_inputs or self.orphaned_by)

@@ -50,6 +50,9 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("perdure.worker")
 _GONE = ActivityCancellationDetails(not_found=True)
 _AGAIN_SECONDS = 1.0
+HAND_OVER_SECONDS = 10
+LET_GO = 8
+"""Runs released at most when one settles and the cache holds too many: starts may have come faster."""
 MADE_ROOM = 100
 """Runs released at once when others are due and the worker is full."""
 
@@ -86,6 +89,7 @@ class RunKeeper:
         self._loop = asyncio.get_running_loop()
         self._tasks = Tasks()
         self._missed_message = False
+        self._others_are_due = False
         self.worker_died = died
         self.holdings = Holdings(
             max_cached=options.max_cached_workflows, max_held=options.max_concurrent_workflow_tasks
@@ -113,17 +117,27 @@ class RunKeeper:
     # The whole
 
     async def hand_over(self) -> None:
-        """Break off what still runs, recorded as failed attempts, and release every run until it is due."""
-        await self._until_quiet()
-        for run in self.holdings:
-            self.runner.break_off(run)
-        await self._until_quiet()
-        now = self._store.now()
-        for run in self.holdings:
-            wake_at = now if run.has_activities else self._wake_at(run)
-            self.runner.abandon(run, _GONE)
-            self.turns.release(run, wake_at=wake_at)
-        await self.turns.until_quiet()
+        """Break off what still runs, recorded as failed attempts, and release every run until it is due.
+
+        Gives up after a while, when the store does not answer or messages keep coming: nothing is lost, the
+        runs are only due at once for whoever comes.
+        """
+        # Timers and rests go on with the next worker.
+        self._due.clear()
+        try:
+            async with asyncio.timeout(HAND_OVER_SECONDS):
+                await self._until_quiet()
+                for run in self.holdings:
+                    self.runner.break_off(run)
+                await self._until_quiet()
+                now = self._store.now()
+                for run in self.holdings:
+                    wake_at = now if run.has_activities else self._wake_at(run)
+                    self.runner.abandon(run, _GONE)
+                    self.turns.release(run, wake_at=wake_at)
+                await self._until_quiet()
+        except TimeoutError:
+            _logger.warning("handing runs over was not done in %d s and is broken off", HAND_OVER_SECONDS)
 
     async def _until_quiet(self) -> None:
         """Return when nothing is ready, on its way or being loaded: each may cause the other."""
@@ -149,8 +163,10 @@ class RunKeeper:
         return run.live.query(name, arguments)
 
     def make_room(self) -> None:
-        """Release the idle runs that were not used for longest."""
-        for run in self.holdings.idle(MADE_ROOM):
+        """Release the idle runs that were not used for longest; if there is none, the next that becomes idle."""
+        idle = self.holdings.idle(MADE_ROOM)
+        self._others_are_due = not idle
+        for run in idle:
             self.turns.release(run, wake_at=self._wake_at(run))
 
     # What arrives
@@ -204,8 +220,13 @@ class RunKeeper:
         if self._options.max_cached_workflows == 0 and run.attempts and run.live is not None:
             run.live.evict()
             run.live = None
-        surplus = self.holdings.surplus()
-        if surplus is not None:
+        if self._others_are_due:
+            self._others_are_due = False
+            self._look_for_runs()
+        for _ in range(LET_GO):
+            surplus = self.holdings.surplus()
+            if surplus is None:
+                break
             self.turns.release(surplus, wake_at=self._wake_at(surplus))
 
     def run_gone(self, run: HeldRun, closing: EventRow | None) -> None:
@@ -259,7 +280,12 @@ class RunKeeper:
             run.live.evict()
             run.live = None
         run.open_inputs = ()
-        self._due.add(problem.next_at, lambda: None if run.gone else self.needs_loading(run))
+        self._due.add(problem.next_at, lambda: self._try_again(run))
+
+    def _try_again(self, run: HeldRun) -> None:
+        # Something else may have brought it into memory meanwhile, and its turn may have succeeded.
+        if not run.gone and run.live is None:
+            self.turns.wake(run)
 
     def _wake_at(self, run: HeldRun) -> int | None:
         if run.live is None:

@@ -23,6 +23,7 @@ from perdure_history.errors import StoreUnavailableError, WorkerDeadError
 from perdure_history.events import Event
 from perdure_history.records import EventRow, TurnProblem, Verdict
 from perdure_history.store import Store
+from perdure_replayer.turn import LiveRun
 
 _logger = logging.getLogger("perdure.worker")
 
@@ -142,11 +143,16 @@ class TurnLoop:
             if run.live is None:
                 self._consequences.needs_loading(run)
                 continue
-            self._watchdog.begin()
+            if run.live.head_seq != run.head_seq:
+                _logger.error("run %s: memory and log disagree; loading it again", run.run_id)
+                self._consequences.run_lost(run, Verdict.STALE)
+                continue
             try:
-                prepared = compose(run, run.live, now=now, actor=actor)
-            finally:
-                self._watchdog.end()
+                prepared = self._composed(run, run.live, now, actor)
+            except Exception:
+                _logger.exception("run %s: its turn could not be prepared; loading it again", run.run_id)
+                self._consequences.run_lost(run, Verdict.STALE)
+                continue
             if prepared is None:
                 run.turn_number = run.live.turn_number
                 self._consequences.run_settled(run)
@@ -157,6 +163,13 @@ class TurnLoop:
         if self._ready:
             self._plan_pump()
         self._note_quiet()
+
+    def _composed(self, run: HeldRun, live: LiveRun, now: int, actor: str) -> PreparedCommit | None:
+        self._watchdog.begin()
+        try:
+            return compose(run, live, now=now, actor=actor)
+        finally:
+            self._watchdog.end()
 
     def submit(self, prepared: PreparedCommit) -> None:
         """Commit what was prepared for a run that has nothing on its way."""
@@ -199,6 +212,10 @@ class TurnLoop:
     async def _commit(self, incarnation: str, batch: Sequence[PreparedCommit]) -> None:
         try:
             outcomes = await self._outcomes(incarnation, batch)
+        except asyncio.CancelledError:
+            self._committing = False
+            self._note_quiet()
+            raise
         except WorkerDeadError:
             self._committing = False
             if incarnation == self._me.incarnation:
@@ -210,10 +227,15 @@ class TurnLoop:
     def _settle_all(self, batch: Sequence[PreparedCommit], outcomes: Sequence[Verdict | Exception]) -> None:
         self._committing = False
         for prepared, outcome in zip(batch, outcomes, strict=True):
-            if isinstance(outcome, Verdict):
-                self._settle(prepared, outcome)
-            else:
-                self._refused(prepared, outcome)
+            try:
+                if isinstance(outcome, Verdict):
+                    self._settle(prepared, outcome)
+                else:
+                    self._refused(prepared, outcome)
+            except Exception:
+                _logger.exception("run %s: what follows from its commit failed", prepared.commit.run_id)
+                prepared.run.in_flight = None
+                self._consequences.run_lost(prepared.run, Verdict.STALE)
         if self._pump_is_due:
             self._note_quiet()
         else:
@@ -292,9 +314,12 @@ class TurnLoop:
             return
         _logger.error("run %s: its commit was refused and is dropped", run.run_id, exc_info=error)
         if prepared.commit.rows:
-            run.news = run.notes = None
+            found_out = [item for item in prepared.news if item.inbox_id is None]
+            run.news = [*found_out, *(run.news or ())] or None
             problem = next_problem(run.problem, error, self._store.now())
-            self.submit(mark(run, problem, now=self._store.now(), release=True))
+            marked = mark(run, problem, now=self._store.now(), release=run.may_leave)
+            marked.failed_turn = True
+            self.submit(marked)
         else:
             # Not even its release was taken: it is let go, and found again as a run that nobody attends to.
             run.gone = True
