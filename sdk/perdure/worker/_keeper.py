@@ -90,6 +90,7 @@ class RunKeeper:
         self._tasks = Tasks()
         self._missed_message = False
         self._others_are_due = False
+        self._handing_over = False
         self.worker_died = died
         self.holdings = Holdings(
             max_cached=options.max_cached_workflows, max_held=options.max_concurrent_workflow_tasks
@@ -123,6 +124,7 @@ class RunKeeper:
         runs are only due at once for whoever comes.
         """
         # Timers and rests go on with the next worker.
+        self._handing_over = True
         self._due.clear()
         try:
             async with asyncio.timeout(HAND_OVER_SECONDS):
@@ -201,7 +203,7 @@ class RunKeeper:
         match command:
             case ActivityTaskScheduled() if run.live is not None and seq in run.live.activities:
                 self.runner.take(run, run.live.activities[seq])
-            case TimerStarted():
+            case TimerStarted() if not self._handing_over:
                 self.timers.start(run, seq, command.fire_at)
             case TimerCanceled():
                 self.timers.cancel(run, command.timer_seq)
