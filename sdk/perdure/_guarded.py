@@ -21,6 +21,7 @@ from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
+from perdure.workflow._waiting import wait_for
 from perdure_replayer import guards
 from perdure_replayer.guards import RESTRICTIONS, Detour, Refusal, Target
 
@@ -78,7 +79,9 @@ def runtime_targets() -> list[Target]:
     ]
     for owner, attribute, name, max_args in _METHODS:
         targets.append(Refusal(owner, attribute, replace(RESTRICTIONS[name], max_args=max_args)))
-    targets += [Detour(module, "as_completed", _ordered_as_completed) for module in (asyncio, asyncio.tasks)]
+    for module in (asyncio, asyncio.tasks):
+        targets.append(Detour(module, "as_completed", _ordered_as_completed))
+        targets.append(Detour(module, "wait_for", wait_for))
     return targets
 
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from perdure import _guarded
 from perdure.client._arguments import either
 from perdure.client._errors import WorkflowFailureError, WorkflowQueryFailedError, translated
 from perdure.client._execution import (
@@ -258,6 +259,8 @@ class WorkflowHandle(Generic[ReturnType_co]):
     ) -> Payload:
         live = LiveRun(record.run_id, definition, self._client.data_converter)
         rebuild = Rebuild(live)
+        # As on a worker: what stands in for asyncio's own there has to stand in for it here.
+        _guarded.install_guards()
         try:
             while rows := await self._client.store.read_history(
                 record.run_id, after_seq=rebuild.head_seq, limit=_PAGE
@@ -272,6 +275,7 @@ class WorkflowHandle(Generic[ReturnType_co]):
             return live.query(name, payloads)
         finally:
             live.evict()
+            _guarded.uninstall_guards()
 
     def _outcome(self, event: Event) -> Any:
         converter = self._client.data_converter

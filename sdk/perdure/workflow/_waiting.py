@@ -1,4 +1,4 @@
-"""asyncio's wait and as_completed, with the order of what they give fixed."""
+"""asyncio's wait, as_completed and wait_for, the same in every process and on every supported Python."""
 
 import asyncio
 from collections import deque
@@ -71,3 +71,38 @@ def as_completed(fs: Iterable[Awaitable[T]], *, timeout: Duration | None = None)
     for future in futures:
         future.add_done_callback(finish)
     return (next_result() for _ in range(len(futures)))
+
+
+async def wait_for(fut: Awaitable[T], timeout: float | None) -> T:
+    """What stands in for asyncio.wait_for in workflow code: as that of Python 3.12, in seconds.
+
+    Python 3.11 waits for a task around `fut`, which wakes the caller one pass of the loop later; beside other
+    tasks that is another order of commands. TimeoutError after `timeout`; without waiting when it is not above 0.
+    """
+    if timeout is None or timeout > 0:
+        async with asyncio.timeout(timeout):
+            return await fut
+    future = asyncio.ensure_future(fut)
+    if future.done():
+        return future.result()
+    await _cancel_and_wait(future)
+    try:
+        return future.result()
+    except asyncio.CancelledError as error:
+        raise TimeoutError from error
+
+
+async def _cancel_and_wait(future: "asyncio.Future[Any]") -> None:
+    waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def release(_: "asyncio.Future[Any]") -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+
+    future.add_done_callback(release)
+    try:
+        future.cancel()
+        # Not the future itself: when the caller is cancelled meanwhile, that is not the future's cancellation.
+        await waiter
+    finally:
+        future.remove_done_callback(release)

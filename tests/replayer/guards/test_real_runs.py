@@ -130,3 +130,77 @@ def test_clock_cannot_be_swallowed_into_a_recorded_result() -> None:
 
     assert driver.result() == "time.time()"
     assert_replays(driver.definition, driver.history)
+
+
+def test_wait_for_wakes_its_caller_in_the_same_pass_of_the_loop_on_every_python() -> None:
+    async def flow() -> None:
+        gate = activity("gate")
+
+        async def waits() -> None:
+            await asyncio.wait_for(passes(gate), 10)
+            activity("waited")
+
+        async def ticks() -> None:
+            await asyncio.shield(gate)
+            for number in range(3):
+                activity(f"tick {number}")
+                await asyncio.sleep(0)
+
+        await asyncio.gather(waits(), ticks())
+        await asyncio.tasks.wait_for(passes(asyncio.sleep(0)), timeout=None)
+
+    driver = Driver(function_workflow(flow))
+    driver.complete("gate")
+    scheduled = [one.scheduled.activity_type for one in driver.run.activities.values()]
+
+    assert scheduled == ["waited", "tick 0", "tick 1", "tick 2"]
+
+
+async def passes(awaitable: Any) -> Any:
+    return await awaitable
+
+
+def test_wait_for_without_time_starts_nothing_and_gives_what_is_done() -> None:
+    async def flow() -> list[Any]:
+        done = asyncio.ensure_future(asyncio.sleep(0, "done"))
+        await done
+        seen = [await asyncio.wait_for(done, 0)]
+        for seconds in (0, -1):
+            try:
+                await asyncio.wait_for(activity_result("never", 1), seconds)
+            except TimeoutError as error:
+                seen.append(type(error.__cause__).__name__)
+        return seen
+
+    driver = Driver(function_workflow(flow))
+
+    assert driver.result() == ["done", "CancelledError", "CancelledError"]
+    assert not driver.run.activities
+
+
+def test_wait_for_that_is_cancelled_cancels_what_it_waits_for_before_it_raises() -> None:
+    seen: list[str] = []
+
+    async def inner() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            seen.append("inner")
+
+    async def flow() -> None:
+        task = asyncio.ensure_future(asyncio.wait_for(inner(), 100))
+        await asyncio.sleep(1)
+        task.cancel()
+        try:
+            await task
+        except asyncio.CancelledError:
+            seen.append("outer")
+
+    driver = Driver(function_workflow(flow))
+    driver.drive()
+
+    assert seen == ["inner", "outer"]
+
+
+async def test_wait_for_outside_workflow_code_is_stock() -> None:
+    assert await asyncio.wait_for(asyncio.sleep(0, 1), 5) == 1
