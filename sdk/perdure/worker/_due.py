@@ -56,7 +56,9 @@ class DueQueue:
             self._canceled = 0
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget everything; whoever keeps an entry sees that it is no longer planned."""
+        for entry in self._heap:
+            entry.callback = None
         self._heap.clear()
         self._canceled = 0
         if self._alarm is not None:
