@@ -9,9 +9,10 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from perdure.activity import ActivityCancellationDetails
-from perdure.worker._attempt import Attempt, AttemptState
+from perdure.worker._attempt import Attempt, AttemptState, Trial
 from perdure.worker._due import DueQueue
 from perdure.worker._execution import Execution
 from perdure.worker._held_run import HeldRun, News
@@ -60,7 +61,7 @@ class ActivityRunner:
         self._may_start = may_start
         self._free_slots = slots
         self._waiting: deque[tuple[HeldRun, Attempt]] = deque()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Payload | Failure | None]] = set()
 
     def take(self, run: HeldRun, pending: PendingActivity) -> None:
         """Make attempts for a recorded activity from now on, unless that is being done already."""
@@ -117,8 +118,8 @@ class ActivityRunner:
         if attempt is None or not attempt.is_open or attempt.cancel_requested:
             return
         attempt.cancel_requested = True
-        if attempt.state is AttemptState.RUNNING:
-            self._execution.interrupt(attempt, ActivityCancellationDetails(cancel_requested=True))
+        if attempt.trial is not None:
+            self._execution.interrupt(attempt.trial, ActivityCancellationDetails(cancel_requested=True))
         elif attempt.state is not AttemptState.NOTING:
             self._settle(run, attempt, ActivityTaskCanceled(scheduled_seq=seq, attempt=attempt.number))
 
@@ -130,28 +131,27 @@ class ActivityRunner:
         attempt.number += 1
         if attempt.cancel_requested:
             self._settle(run, attempt, ActivityTaskCanceled(scheduled_seq=seq, attempt=attempt.number))
+        elif attempt.deadline is not None and attempt.deadline <= self._now():
+            # The clock rang while the failure was on its way, and rings only once.
+            failure = self._timeout_failure(attempt, TimeoutType.SCHEDULE_TO_CLOSE)
+            self._settle(run, attempt, _final_event(attempt, failure, RetryState.TIMEOUT))
         else:
             self._rest(run, attempt)
 
     def abandon(self, run: HeldRun, why: ActivityCancellationDetails) -> None:
         """Stop all activities of a run that is no longer held; what they come to is dropped."""
         for attempt in run.attempts.values():
-            if attempt.state is AttemptState.RUNNING:
-                self._execution.interrupt(attempt, why)
-            attempt.state = AttemptState.OVER
+            if attempt.trial is not None:
+                self._execution.interrupt(attempt.trial, why)
+            self._end(attempt)
         run.attempts.clear()
 
     def break_off(self, run: HeldRun) -> None:
         """End the running attempts of a run as failed, because this worker stops; others follow at once."""
         for attempt in list(run.attempts.values()):
-            if attempt.state is AttemptState.RUNNING:
-                self._execution.interrupt(attempt, ActivityCancellationDetails(worker_shutdown=True))
-                failure = Failure(
-                    kind=FailureKind.SERVER,
-                    message=f"worker {self._me.incarnation} was stopped while attempt {attempt.number} was running",
-                    type="WorkerStopped",
-                )
-                self._failed(run, attempt, failure, at_once=True)
+            if attempt.trial is not None:
+                self._execution.interrupt(attempt.trial, ActivityCancellationDetails(worker_shutdown=True))
+                self._failed(run, attempt, self._stopped(attempt), at_once=True)
 
     def announce_shutdown(self) -> None:
         """Tell running activities that the worker is going down."""
@@ -183,26 +183,34 @@ class ActivityRunner:
     def _begin(self, run: HeldRun, attempt: Attempt) -> None:
         self._free_slots -= 1
         attempt.state = AttemptState.RUNNING
-        attempt.started_at = self._now()
-        attempt.context = None
-        task = asyncio.get_running_loop().create_task(self._make(run, attempt, attempt.number))
-        attempt.task = task
+        attempt.trial = trial = Trial(attempt.number, self._now(), attempt.next_at, attempt.heartbeat_details)
+        making = self._execution.run(attempt, trial, run, self._time_out)
+        trial.task = task = asyncio.get_running_loop().create_task(making)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        # Behind the task, not within it: a task that is cancelled before its first step never runs.
+        task.add_done_callback(partial(self._made, run, attempt, trial))
 
-    async def _make(self, run: HeldRun, attempt: Attempt, number: int) -> None:
-        try:
-            result = await self._execution.run(attempt, run, self._time_out)
-        finally:
-            self._free_slots += 1
-        # The attempt may have timed out meanwhile, and even be running again: then this result is nobody's.
-        if attempt.state is AttemptState.RUNNING and attempt.number == number:
+    def _made(
+        self, run: HeldRun, attempt: Attempt, trial: Trial, task: asyncio.Task[Payload | Failure | None]
+    ) -> None:
+        self._tasks.discard(task)
+        self._free_slots += 1
+        result = None if task.cancelled() or task.exception() is not None else task.result()
+        # The trial may have been given up meanwhile, and another be running: then its result is nobody's.
+        if attempt.trial is trial:
             if isinstance(result, Payload):
                 self._completed(run, attempt, result)
             else:
-                self._failed(run, attempt, result)
+                self._failed(run, attempt, result or self._stopped(attempt))
         if self._waiting:
             self.nudge()
+
+    def _stopped(self, attempt: Attempt) -> Failure:
+        return Failure(
+            kind=FailureKind.SERVER,
+            message=f"worker {self._me.incarnation} was stopped while attempt {attempt.number} was running",
+            type="WorkerStopped",
+        )
 
     def _completed(self, run: HeldRun, attempt: Attempt, result: Payload) -> None:
         outcome = ActivityTaskCompleted(
@@ -234,6 +242,7 @@ class ActivityRunner:
         if isinstance(decision, RetryState):
             self._settle(run, attempt, _final_event(attempt, failure, decision))
             return
+        _drop_trial(attempt)
         attempt.state = AttemptState.NOTING
         attempt.next_at = self._now() if at_once else decision
         attempt.last_failure = failure
@@ -252,35 +261,48 @@ class ActivityRunner:
         attempt.state = AttemptState.RESTING
 
         def rested() -> None:
+            attempt.rest = None
             if attempt.state is AttemptState.RESTING:
                 self._queue(run, attempt)
 
-        self._due.add(attempt.next_at, rested)
+        attempt.rest = self._due.add(attempt.next_at, rested)
 
     def _settle(self, run: HeldRun, attempt: Attempt, outcome: Event) -> None:
         # It stays among the run's attempts until its outcome is recorded, so that a reload does not make it anew.
-        attempt.state = AttemptState.OVER
+        self._end(attempt)
         run.add_news(News(outcome, self._me.actor))
         self._wake(run)
+
+    def _end(self, attempt: Attempt) -> None:
+        _drop_trial(attempt)
+        attempt.state = AttemptState.OVER
+        for clock in attempt.schedule_clocks:
+            self._due.cancel(clock)
+        attempt.schedule_clocks = ()
+        if attempt.rest is not None:
+            self._due.cancel(attempt.rest)
+            attempt.rest = None
 
     # Clocks that run from the scheduling
 
     def _watch_schedule_clocks(self, run: HeldRun, attempt: Attempt) -> None:
-        deadline = attempt.deadline
-        if deadline is not None:
-            self._due.add(deadline, lambda: self._time_out(run, attempt, TimeoutType.SCHEDULE_TO_CLOSE))
+        def watch(clock: TimeoutType, at: int) -> None:
+            entry = self._due.add(at, partial(self._time_out, run, attempt, clock))
+            attempt.schedule_clocks = (*attempt.schedule_clocks, entry)
+
+        if attempt.deadline is not None:
+            watch(TimeoutType.SCHEDULE_TO_CLOSE, attempt.deadline)
         to_start = attempt.scheduled.schedule_to_start_timeout_us
         if to_start is not None and attempt.number == 1:
-            at = attempt.scheduled_at + to_start
-            self._due.add(at, lambda: self._time_out(run, attempt, TimeoutType.SCHEDULE_TO_START))
+            watch(TimeoutType.SCHEDULE_TO_START, attempt.scheduled_at + to_start)
 
     def _time_out(self, run: HeldRun, attempt: Attempt, clock: TimeoutType) -> None:
         if clock is TimeoutType.SCHEDULE_TO_START and (
             attempt.number > 1 or attempt.state is not AttemptState.WAITING
         ):
             return
-        if attempt.state is AttemptState.RUNNING:
-            self._execution.interrupt(attempt, ActivityCancellationDetails(timed_out=True))
+        if attempt.trial is not None:
+            self._execution.interrupt(attempt.trial, ActivityCancellationDetails(timed_out=True))
             self._failed(run, attempt, self._timeout_failure(attempt, clock))
         elif attempt.state in (AttemptState.WAITING, AttemptState.RESTING):
             failure = self._timeout_failure(attempt, clock)
@@ -294,6 +316,13 @@ class ActivityRunner:
             cause=attempt.last_failure,
             details=attempt.heartbeat_details,
         )
+
+
+def _drop_trial(attempt: Attempt) -> None:
+    """Whatever it still does is nobody's."""
+    if attempt.trial is not None:
+        attempt.trial.stop_clocks()
+        attempt.trial = None
 
 
 def _log_failure(

@@ -12,25 +12,37 @@ from perdure.exceptions import CancelledError
 class ThreadCall:
     """One call of a function on whatever thread runs it.
 
-    `interrupt` may come from any thread at any time: before the call it does nothing, after it nothing, and
-    within `shield` it waits until the shield ends. An exception thrown into a thread arrives when the thread
-    next runs Python code, so a call that blocks in C is not woken.
+    `interrupt` may come from any thread at any time: before the call it keeps the function from being called,
+    after it it does nothing, and within `shield` it waits until the shield ends. An exception thrown into a
+    thread arrives when the thread next runs Python code, so a call that blocks in C is not woken. With `throws`
+    false nothing is thrown into a function that has begun.
     """
 
-    def __init__(self, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
+    def __init__(
+        self, function: Callable[..., Any], arguments: Sequence[Any], *, throws: bool = True
+    ) -> None:
         self._function = function
         self._arguments = arguments
+        self._throws = throws
         self._lock = threading.Lock()
         self._thread: int | None = None
         self._shields = 0
         self._interrupted = False
 
     def __call__(self) -> Any:
-        """Run the function on this thread and give back what it returns."""
+        """Run the function on this thread and give back what it returns.
+
+        Raises CancelledError when it was interrupted while it waited for a thread.
+        """
         with self._lock:
+            if self._interrupted:
+                raise CancelledError("Cancelled")
             self._thread = threading.get_ident()
         try:
             return self._function(*self._arguments)
+        except StopIteration as error:
+            # A future cannot carry it, so whoever waits would never be told.
+            raise RuntimeError("the function raised StopIteration") from error
         finally:
             with self._lock:
                 self._thread = None
@@ -39,12 +51,12 @@ class ThreadCall:
                     throw(threading.get_ident(), None)
 
     def interrupt(self) -> None:
-        """Throw CancelledError into the running function, once."""
+        """Throw CancelledError into the running function, once; or see to it that it does not begin."""
         with self._lock:
             if self._interrupted:
                 return
             self._interrupted = True
-            if self._thread is not None and not self._shields:
+            if self._throws and self._thread is not None and not self._shields:
                 throw(self._thread, CancelledError)
 
     @contextmanager
