@@ -46,7 +46,9 @@ async def _say_problems(store: RunStore, run: RunRecord) -> None:
         problem = problem_of(await store.find_run(run.namespace, run.workflow_id, run.run_id))
         if problem is not None and problem.message != said:
             said = problem.message
-            remark(f"{problem.traceback}{run.workflow_id} cannot go on: {problem.kind}: {problem.message}")
+            remark(
+                f"{problem.traceback}{escaped(run.workflow_id)} cannot go on: {problem.kind}: {problem.message}"
+            )
             remark("It is tried again; mend the code and restart the worker. Still waiting.")
 
 
