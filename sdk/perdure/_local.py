@@ -3,7 +3,10 @@
 Only short cuts: everything here also stands in the store, where it is found when the short cut is missed.
 """
 
+import logging
 import threading
+import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Protocol
 from weakref import WeakKeyDictionary
@@ -12,6 +15,11 @@ from perdure_history.payloads import Payload
 from perdure_history.records import EventRow, StartRun
 from perdure_history.store import Store
 from perdure_replayer.definition import WorkflowDefinition
+
+_logger = logging.getLogger("perdure")
+KEPT_STARTS = 10_000
+KEPT_SECONDS = 60.0
+"""Starts beyond these bounds are forgotten, oldest first: their worker stopped, or reads them back."""
 
 
 class LocalWorker(Protocol):
@@ -43,10 +51,12 @@ class LocalWorker(Protocol):
 class LocalTraffic:
     """The traffic of one store. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._lock = threading.Lock()
         self._workers: tuple[LocalWorker, ...] = ()
-        self._starts: dict[str, StartRun] = {}
+        self._starts: OrderedDict[str, tuple[StartRun, float]] = OrderedDict()
+        """With the time each was kept at, oldest first."""
         self._waiters: dict[str, tuple[Callable[[str, EventRow], None], ...]] = {}
 
     @property
@@ -76,11 +86,19 @@ class LocalTraffic:
 
     def expect_start(self, start: StartRun) -> None:
         """Keep what is being inserted, so that the worker need not read it back."""
-        self._starts[start.run_id] = start
+        now = self._clock()
+        starts = self._starts
+        with self._lock:
+            starts[start.run_id] = start, now
+            # Nobody takes those whose worker stopped before it heard of them.
+            while len(starts) > KEPT_STARTS or next(iter(starts.values()))[1] < now - KEPT_SECONDS:
+                starts.popitem(last=False)
 
     def take_start(self, run_id: str) -> StartRun | None:
         """What was kept for this run, once."""
-        return self._starts.pop(run_id, None)
+        with self._lock:
+            kept = self._starts.pop(run_id, None)
+        return None if kept is None else kept[0]
 
     def is_under_way(self, run_id: str) -> bool:
         """Whether a worker here holds the run, or is about to: what closes it will be told to `on_close`."""
@@ -104,7 +122,10 @@ class LocalTraffic:
     def closed(self, run_id: str, closing: EventRow) -> None:
         """A worker here closed this run."""
         for callback in self._waiters.get(run_id, ()):
-            callback(run_id, closing)
+            try:
+                callback(run_id, closing)
+            except Exception:  # one who waits must not keep the worker or the others from going on
+                _logger.exception("telling of the end of run %s", run_id)
 
 
 _by_store: WeakKeyDictionary[Store, LocalTraffic] = WeakKeyDictionary()

@@ -16,6 +16,8 @@ _logger = logging.getLogger("perdure.client")
 HANDOVER_SECONDS = 0.05
 """How long a worker beside us may take to hand over the end of a run, before the store is asked."""
 AGAIN_SECONDS = 0.5
+PAUSE_SECONDS = 0.001
+"""For each run that is waited for, between two looks at all of them, however often others commit."""
 LOOK_SECONDS = 5.0
 """How often runs that are waited for are looked at although nothing was heard."""
 
@@ -39,10 +41,16 @@ class ClosingWatch:
         """Runs that may have closed."""
         self._task: asyncio.Task[None] | None = None
         self._told: set[tuple[str, str, str]] = set()
+        self._next_pass: asyncio.TimerHandle | None = None
+        """The next look at all, because others committed."""
+        self._pass_from = 0.0
+        """Not before this time of the loop."""
 
     async def close(self) -> None:
         """Stop looking; whoever still waits gets StoreClosedError."""
         self._give_up(StoreClosedError(self._store.url))
+        if self._next_pass is not None:
+            self._next_pass.cancel()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -76,7 +84,7 @@ class ClosingWatch:
             del self._waiters[run_id], self._waiting[run_id]
 
     def _closed_here(self, run_id: str, row: EventRow) -> None:
-        self._loop.call_soon_threadsafe(self._settle, run_id, row)
+        self._plan(lambda: self._settle(run_id, row))
 
     def _settle(self, run_id: str, row: EventRow) -> None:
         future = self._waiting.get(run_id)
@@ -91,7 +99,7 @@ class ClosingWatch:
 
     def _hear(self, changes: Sequence[Change]) -> None:
         if any(change.kind is ChangeKind.FOREIGN for change in changes):
-            self._plan(self._look_at_all)
+            self._plan(self._others_committed)
             return
         ended = [one.key for one in changes if one.kind is ChangeKind.CLOSED and one.key in self._waiting]
         if not ended:
@@ -105,6 +113,16 @@ class ClosingWatch:
         """Make the call on our loop; from any thread."""
         with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits there any more
             self._loop.call_soon_threadsafe(call)
+
+    def _others_committed(self) -> None:
+        """Look at all, now or as soon as the pause since the last such look is over."""
+        if self._next_pass is None:
+            self._next_pass = self._loop.call_at(max(self._loop.time(), self._pass_from), self._pass)
+
+    def _pass(self) -> None:
+        self._next_pass = None
+        self._pass_from = self._loop.time() + len(self._waiting) * PAUSE_SECONDS
+        self._look_at_all()
 
     def _look_at_all(self) -> None:
         self._look_at(list(self._waiting))
