@@ -251,7 +251,9 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Names, separated by newlines; for people."""
     started_at: int
     beat: int = 0
-    """Grows with each heartbeat; a lease lapses when an observer sees it unchanged for a lease."""
+    """Grows with each heartbeat; a lease lapses when an observer sees it unchanged for `lease_us`."""
+    lease_us: int = 15_000_000
+    """How long the worker's lease is; whoever watches the worker goes by this one, not by its own."""
     state: str = "live"
     """'live' or 'dead'; dead is for ever."""
     boot_id: str = ""

@@ -108,6 +108,10 @@ class WorkStore(Protocol):
         """
         ...
 
+    async def drop_lock(self, incarnation: str) -> None:
+        """Give the lock of a worker of this process up that was declared dead; again: nothing happens."""
+        ...
+
     async def proven_dead(self, workers: Sequence[WorkerRecord]) -> list[str]:
         """Incarnations among `workers` whose process has certainly ended; runs no statement.
 

@@ -38,6 +38,9 @@ class MemoryWorkStore(MemoryTables):
         """Nothing: who shares this store shares the process, and dies with it."""
         return HeldLock()
 
+    async def drop_lock(self, incarnation: str) -> None:
+        """Nothing: no lock is held."""
+
     async def proven_dead(self, workers: Sequence[WorkerRecord]) -> list[str]:
         """Nobody, for the same reason."""
         return []

@@ -135,6 +135,7 @@ workers = Table(
     _text("task_queues"),
     _number("started_at"),
     _number("beat"),
+    _number("lease_us"),
     _text("state"),
     _text("boot_id"),
     _text("lock_file"),

@@ -19,6 +19,11 @@ class SqlWorkStore(SqlAccess):
         self._check_open()
         return self._file.locks.hold(incarnation)
 
+    async def drop_lock(self, incarnation: str) -> None:
+        """Close and remove the file that `hold_lock` locked."""
+        self._check_open()
+        self._file.locks.release(incarnation)
+
     async def proven_dead(self, workers: Sequence[WorkerRecord]) -> list[str]:
         """Try the lock files of the workers; see `liveness`."""
         self._check_open()

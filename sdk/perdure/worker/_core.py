@@ -17,7 +17,7 @@ from perdure.worker._due import DueQueue
 from perdure.worker._identity import WorkerIdentity
 from perdure.worker._intake import Intake
 from perdure.worker._keeper import RunKeeper
-from perdure.worker._lease import Lease
+from perdure.worker._lease import MICROSECONDS, Lease
 from perdure.worker._options import WorkerOptions
 from perdure.worker._watchdog import TurnWatchdog
 from perdure_history.errors import StoreError, WorkerDeadError
@@ -30,10 +30,17 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("perdure.worker")
 _REGISTER_AGAIN_SECONDS = 1.0
+_COMPARE_SECONDS = 1.0
+"""Between two looks, however often others commit."""
 
 
 class WorkerCore:
     """Everything a running worker consists of. Belongs to one event loop; made within it."""
+
+    _comparison: asyncio.TimerHandle | None = None
+    """The next look at which runs the store says are held here, because others committed."""
+    _compare_again_at = 0.0
+    """In the loop's time."""
 
     def __init__(
         self,
@@ -111,6 +118,8 @@ class WorkerCore:
     async def stop(self) -> None:
         """Let running work end, record what it came to, and hand every run over. Nothing is lost if it breaks off."""
         self._draining = True
+        if self._comparison is not None:
+            self._comparison.cancel()
         self._leave()
         self._intake.close_for_runs()
         runner = self._keeper.runner
@@ -133,6 +142,8 @@ class WorkerCore:
 
     async def _register(self) -> None:
         me = self._me
+        if me.incarnation:
+            await self._store.drop_lock(me.incarnation)
         me.renew(self._new_incarnation())
         lock = await self._store.hold_lock(me.incarnation)
         await self._store.register_worker(
@@ -141,6 +152,7 @@ class WorkerCore:
                 identity=me.identity,
                 task_queues=self.task_queue,
                 started_at=self._store.now(),
+                lease_us=round(self._options.lease.total_seconds() * MICROSECONDS),
                 lock_file=lock.path,
                 lock_inode=lock.inode,
                 boot_id=lock.boot_id,
@@ -167,7 +179,9 @@ class WorkerCore:
                 break
             except StoreError as error:
                 _logger.warning("registering again: %s", error)
-                await asyncio.sleep(_REGISTER_AGAIN_SECONDS)
+            except Exception:  # whatever it was, a worker that takes no runs must not pass for a running one
+                _logger.exception("registering again")
+            await asyncio.sleep(_REGISTER_AGAIN_SECONDS)
         self._revival = None
         self._intake.look_for_runs()
 
@@ -215,8 +229,17 @@ class WorkerCore:
             self._keeper.make_room()
 
     def others_committed(self) -> None:
-        """Another process committed something: it may be a new worker."""
+        """Another process committed something: a new worker's row, or the end of a run that is held here."""
         self._lease.look()
+        if self._comparison is None and not self._draining:
+            now = self._loop.time()
+            self._compare_again_at = max(now, self._compare_again_at)
+            self._comparison = self._loop.call_at(self._compare_again_at, self._compare)
+
+    def _compare(self) -> None:
+        self._comparison = None
+        self._compare_again_at = self._loop.time() + _COMPARE_SECONDS
+        self._keeper.run_missed()
 
     def lease_renewed(self) -> None:
         """Activities that waited for it may start; and whatever a hint failed to tell is looked for."""

@@ -1,7 +1,7 @@
 """Lease: this worker's heartbeat, and the watch over the others'.
 
 A lease covers a worker, not a run: one row, one beat each third of the lease. An observer that sees the beat
-of another unchanged for a whole lease, on its own boot clock, buries it; on the same machine the lock of a dead
+of another unchanged for that worker's whole lease, on its own boot clock, buries it; on the same machine the lock of a dead
 process proves the death at once. Clocks only decide when to try: the store's fence decides what counts.
 """
 
@@ -10,11 +10,12 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from perdure_history.errors import StoreUnavailableError, WorkerDeadError
+from perdure_history.errors import StoreError, WorkerDeadError
 from perdure_history.records import WorkerRecord
 from perdure_history.store import Store
 
 _logger = logging.getLogger("perdure.worker")
+MICROSECONDS = 1_000_000
 
 
 class LeaseHolder(Protocol):
@@ -111,8 +112,10 @@ class Lease:
                 await self.bury_the_dead()
             except WorkerDeadError:
                 self._holder.worker_died()
-            except StoreUnavailableError as error:
+            except StoreError as error:
                 _logger.warning("heartbeat of worker %s: %s", self._holder.incarnation, error)
+            except Exception:  # a worker without a heartbeat loses its runs: whatever it was, beat again
+                _logger.exception("heartbeat of worker %s", self._holder.incarnation)
 
     async def _probe(self) -> None:
         """Looks at the locks of the processes known, which costs no statement; reads the list when it may be old."""
@@ -124,10 +127,12 @@ class Lease:
                     await self.bury_the_dead()
                 elif dead := await self._proven_dead():
                     await self._bury(dead)
-            except StoreUnavailableError as error:
-                _logger.warning("looking after other workers: %s", error)
             except WorkerDeadError:
                 self._holder.worker_died()
+            except StoreError as error:
+                _logger.warning("looking after other workers: %s", error)
+            except Exception:  # nobody else may be there to look
+                _logger.exception("looking after other workers")
 
     async def _proven_dead(self) -> set[str]:
         return set(await self._store.proven_dead(self._others)) if self._others else set()
@@ -141,7 +146,11 @@ class Lease:
             for one in self._others
         }
         self._seen = seen
-        return {name for name, (_, since) in seen.items() if now - since >= self._lease_seconds}
+        return {
+            one.incarnation
+            for one in self._others
+            if now - seen[one.incarnation][1] >= one.lease_us / MICROSECONDS
+        }
 
     async def _bury(self, dead: set[str]) -> None:
         for worker in self._others:
