@@ -3,19 +3,21 @@
 import asyncio
 import errno
 from datetime import timedelta
+from pathlib import Path
 
 from perdure import _local, workflow
-from perdure._local import LocalTraffic
+from perdure._local import LocalTraffic, traffic_of
 from perdure.client import Client, _waiting
 from perdure.client._waiting import ClosingWatch
 from perdure.worker import Worker
+from perdure.worker._core import WorkerCore
 from perdure.worker._held_run import HeldRun
 from perdure.worker._holdings import Holdings
 from perdure.worker._identity import WorkerIdentity
 from perdure.worker._lease import Lease
 from perdure.worker._missed import MissedRuns
 from perdure_history.errors import ForeignDatabaseError
-from perdure_history.records import Change, ChangeKind, Claim, EventRow, WorkerRecord
+from perdure_history.records import Change, ChangeKind, Claim, EventRow, RunFilter, WorkerRecord
 from tests.sdk.worker.conftest import MakeWorker
 
 SHORT_LEASE = timedelta(seconds=0.3)
@@ -157,6 +159,40 @@ async def test_a_worker_that_begins_anew_gives_its_former_lock_up(client: Client
         await asyncio.wait_for(again.wait(), LIMIT)
 
     assert events[:2] == [("hold", record.incarnation), ("drop", record.incarnation)]
+
+
+async def test_a_lock_that_was_given_up_leaves_no_file_behind(client: Client):
+    lock = await client.store.hold_lock("former")
+
+    await client.store.drop_lock("former")
+    await client.store.drop_lock("former")
+
+    assert not lock.path or not Path(lock.path).exists()
+
+
+async def test_commits_of_others_cause_one_comparison_at_once_and_then_wait(client: Client, monkeypatch):
+    monkeypatch.setattr("perdure.worker._core._COMPARE_SECONDS", 1000)
+    looks = 0
+    looked = asyncio.Event()
+    list_runs = client.store.list_runs
+
+    async def counted(where: RunFilter, **kwargs):
+        nonlocal looks
+        looks += 1
+        looked.set()
+        return await list_runs(where, **kwargs)
+
+    monkeypatch.setattr(client.store, "list_runs", counted)
+    async with Worker(client, workflows=[waits]):
+        (core,) = traffic_of(client.store).workers
+        assert isinstance(core, WorkerCore)
+        core.others_committed()
+        await asyncio.wait_for(looked.wait(), LIMIT)
+        for _ in range(50):
+            core.others_committed()
+            await asyncio.sleep(0)
+
+    assert looks == 1
 
 
 async def held_runs(client: Client, *ids: str) -> tuple[Holdings, dict[str, HeldRun]]:
