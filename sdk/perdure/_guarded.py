@@ -13,6 +13,7 @@ import random
 import secrets
 import socket
 import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -21,7 +22,7 @@ from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
-from perdure.workflow._waiting import wait_for
+from perdure.workflow._waiting import gather, in_order_of_completion, wait_for
 from perdure_replayer import guards
 from perdure_replayer.guards import RESTRICTIONS, Detour, Refusal, Target
 
@@ -82,13 +83,17 @@ def runtime_targets() -> list[Target]:
     for module in (asyncio, asyncio.tasks):
         targets.append(Detour(module, "as_completed", _ordered_as_completed))
         targets.append(Detour(module, "wait_for", wait_for))
+        targets.append(Detour(module, "gather", gather))
     return targets
 
 
 def _ordered_as_completed(fs: Iterable[Awaitable[Any]], *, timeout: float | None = None) -> Any:
-    """asyncio.as_completed with tasks made in the order given.
+    """asyncio.as_completed with tasks made at once and in the order given.
 
     Left alone it puts bare coroutines into a set, which has them in the order of their addresses; a run's tasks
-    hash by their number, so a set of those has one order.
+    hash by their number, so a set of those has one order. Before Python 3.13 it also began, and started its
+    timer, only when it was iterated; only since then can it be iterated asynchronously.
     """
+    if sys.version_info < (3, 13):
+        return in_order_of_completion(fs, timeout)
     return _as_completed([asyncio.ensure_future(one) for one in dict.fromkeys(fs)], timeout=timeout)

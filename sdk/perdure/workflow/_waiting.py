@@ -1,4 +1,4 @@
-"""asyncio's wait, as_completed and wait_for, the same in every process and on every supported Python."""
+"""asyncio's wait, as_completed, wait_for and gather, the same in every process and on every supported Python."""
 
 import asyncio
 from collections import deque
@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 from perdure.durations import Duration, to_microseconds
 from perdure.workflow._access import current
+
+_stock_gather = asyncio.gather
 
 T = TypeVar("T")
 FutureType = TypeVar("FutureType", bound="asyncio.Future[Any]")
@@ -29,7 +31,13 @@ def as_completed(fs: Iterable[Awaitable[T]], *, timeout: Duration | None = None)
     Coroutines become tasks in the order of `fs`. asyncio.TimeoutError after `timeout`.
     """
     current("as_completed()")
-    seconds = None if timeout is None else to_microseconds(timeout, "timeout") / 1_000_000
+    return in_order_of_completion(
+        fs, None if timeout is None else to_microseconds(timeout, "timeout") / 1_000_000
+    )
+
+
+def in_order_of_completion(fs: Iterable[Awaitable[T]], seconds: float | None) -> Iterator[Awaitable[T]]:
+    """What `as_completed` gives; its tasks and its timer start here, and not with the first step of the iterator."""
     loop = asyncio.get_running_loop()
     futures = [asyncio.ensure_future(one) for one in dict.fromkeys(fs)]
     done: deque[asyncio.Future[T] | None] = deque()
@@ -106,3 +114,34 @@ async def _cancel_and_wait(future: "asyncio.Future[Any]") -> None:
         await waiter
     finally:
         future.remove_done_callback(release)
+
+
+def gather(*coros_or_futures: Awaitable[Any], return_exceptions: bool = False) -> "asyncio.Future[list[Any]]":
+    """What stands in for asyncio.gather in workflow code: as that of Python 3.12.
+
+    What is done already counts at once. Python 3.11 lets it count one pass of the loop later, and then wakes the
+    caller another pass later even when all was done.
+    """
+    future_of = {one: asyncio.ensure_future(one) for one in dict.fromkeys(coros_or_futures)}
+    errors = {one: _error_of(one) for one in future_of.values() if one.done()}
+    failures = [] if return_exceptions else [error for error in errors.values() if error is not None]
+    futures = [future_of[one] for one in coros_or_futures]
+    if not futures or (len(errors) < len(future_of) and not failures):
+        return _stock_gather(*futures, return_exceptions=return_exceptions)
+    # Not the loop's create_future: the stock one takes no creation number either.
+    outer: asyncio.Future[list[Any]] = asyncio.Future(loop=asyncio.get_running_loop())
+    if not failures:
+        outer.set_result([one.result() if errors[one] is None else errors[one] for one in futures])
+        return outer
+    outer.set_exception(failures[0])
+    for one in future_of.values():
+        # Nobody else will ask for their errors, and asyncio would report them as never retrieved.
+        one.add_done_callback(_error_of)
+    return outer
+
+
+def _error_of(future: "asyncio.Future[Any]") -> BaseException | None:
+    try:
+        return future.exception()
+    except asyncio.CancelledError as error:
+        return error

@@ -204,3 +204,60 @@ def test_wait_for_that_is_cancelled_cancels_what_it_waits_for_before_it_raises()
 
 async def test_wait_for_outside_workflow_code_is_stock() -> None:
     assert await asyncio.wait_for(asyncio.sleep(0, 1), 5) == 1
+
+
+def test_gather_of_what_is_done_does_not_let_other_tasks_go_first() -> None:
+    async def flow() -> list[Any]:
+        done = [asyncio.ensure_future(passes(asyncio.sleep(0, number))) for number in (1, 2)]
+        broken = asyncio.ensure_future(fails())
+        gone = asyncio.ensure_future(asyncio.sleep(60))
+        gone.cancel()
+        await asyncio.wait([*done, broken, gone])
+        other = asyncio.ensure_future(activity_result("other", 1))
+        seen: list[Any] = [await asyncio.gather(*done, done[0])]
+        seen.append([repr(one) for one in await asyncio.gather(broken, gone, return_exceptions=True)])
+        for failed in (broken, gone):
+            try:
+                await asyncio.gather(failed, fails())
+            except (ValueError, asyncio.CancelledError) as error:
+                seen.append(type(error).__name__)
+        activity("mine")
+        await other
+        return seen
+
+    driver = Driver(function_workflow(flow))
+    scheduled = [one.scheduled.activity_type for one in driver.run.activities.values()]
+    driver.complete("other", 1)
+
+    assert scheduled == ["mine", "other"]
+    assert driver.result() == [
+        [1, 2, 1],
+        ["ValueError('broken')", "CancelledError()"],
+        "ValueError",
+        "CancelledError",
+    ]
+
+
+async def fails() -> None:
+    raise ValueError("broken")
+
+
+def test_as_completed_starts_its_timer_when_it_is_called() -> None:
+    async def flow() -> list[Any]:
+        found = asyncio.as_completed([activity_result("a", 1), asyncio.sleep(60)], timeout=5)
+        activity("called")
+        seen: list[Any] = []
+        for one in found:
+            try:
+                seen.append(await one)
+            except TimeoutError:
+                seen.append("late")
+        return seen
+
+    driver = Driver(function_workflow(flow))
+    begun = driver.outputs()[1:4]
+    driver.complete("a", 1)
+    driver.drive()
+
+    assert begun == ["TimerStarted", "ActivityTaskScheduled", "ActivityTaskScheduled"]
+    assert driver.result() == [1, "late"]
