@@ -99,7 +99,12 @@ class RunKeeper:
             client, me, self, self._traffic, self._tasks, workflows=workflows, watchdog=watchdog
         )
         self._missed = MissedRuns(
-            store, me, self.holdings, namespace=client.namespace, take=self.arrivals.take_claim
+            store,
+            me,
+            self.holdings,
+            namespace=client.namespace,
+            take=self.arrivals.take_claim,
+            lost=lambda run: self.run_lost(run, Verdict.STALE),
         )
         self.turns = TurnLoop(store, self, me, watchdog)
         self.timers = TimerWatch(due, me, wake=self.turns.wake)

@@ -27,7 +27,7 @@ class MissedRuns:
         *,
         namespace: str,
         take: Callable[[Claim], None],
-        lost: Callable[[HeldRun], None] | None = None,
+        lost: Callable[[HeldRun], None],
     ) -> None:
         self._store = store
         self._me = me
@@ -65,9 +65,8 @@ class MissedRuns:
             for run in held
             if run.run_id not in owned and self._holdings.get(run.run_id) is run and _is_settled(run)
         ]
-        if self._lost is not None:
-            for run in lost:
-                self._lost(run)
+        for run in lost:
+            self._lost(run)
         # One that left meanwhile was read before it did, and may be another worker's by now.
         missed = [
             run for run in owned.values() if run.run_id not in self._holdings and run.run_id not in departed
