@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import msgspec
 from sqlalchemy import ColumnElement, and_, func, insert, null, select, update
 
+from perdure_history.errors import WorkerDeadError
 from perdure_history.policies import DUE_NOW, claimed_columns, with_columns
 from perdure_history.records import Change, ChangeKind, Claim, Message, RunRecord, RunStatus, WorkerRecord
 from perdure_history.sql.attempts import Attempt
@@ -107,8 +108,10 @@ def register_worker(worker: WorkerRecord, changes: list[Change]) -> Transaction[
 
 def beat(incarnation: str, attempt: Attempt) -> Transaction[int]:
     """See `WorkStore.beat`."""
-    yield from fence(incarnation)
+    # The row that is read anyway is the fence.
     rows = yield from fetch(_READ_WORKER, of_worker=incarnation)
+    if not rows or worker_record(rows[0]).state != "live":
+        raise WorkerDeadError(incarnation)
     now = worker_record(rows[0]).beat
     if now == attempt.beaten:
         return now

@@ -242,8 +242,11 @@ class WorkerCore:
         self._keeper.run_missed()
 
     def lease_renewed(self) -> None:
-        """Activities that waited for it may start; and whatever a hint failed to tell is looked for."""
+        """Activities that waited for it may start."""
         self._keeper.runner.nudge()
+
+    def sweep(self) -> None:
+        """Look for whatever a hint failed to tell."""
         self._intake.look_for_runs()
         self._intake.look_for_messages()
         self._keeper.run_missed()

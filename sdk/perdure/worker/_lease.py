@@ -8,6 +8,7 @@ process proves the death at once. Clocks only decide when to try: the store's fe
 import asyncio
 import logging
 from collections.abc import Callable
+from itertools import count
 from typing import Protocol
 
 from perdure_history.errors import StoreError, WorkerDeadError
@@ -15,6 +16,8 @@ from perdure_history.records import WorkerRecord
 from perdure_history.store import Store
 
 _logger = logging.getLogger("perdure.worker")
+BEATS_A_SWEEP = 6
+"""Every two leases, 30 seconds by default: an idle worker makes less than one statement a second."""
 MICROSECONDS = 1_000_000
 
 
@@ -29,6 +32,9 @@ class LeaseHolder(Protocol):
 
     def lease_renewed(self) -> None:
         """Activities may be started again."""
+
+    def sweep(self) -> None:
+        """Look for what hints have failed to tell."""
 
     def runs_freed(self) -> None:
         """A dead worker's runs can be claimed."""
@@ -93,6 +99,7 @@ class Lease:
         await self._bury(await self._proven_dead() | self._lapsed())
 
     async def _beat(self) -> None:
+        beats = count(1)
         while True:
             planned = self._boot_clock() + self._lease_seconds / 3
             await asyncio.sleep(self._lease_seconds / 3)
@@ -109,7 +116,11 @@ class Lease:
                 await self._store.beat(self._holder.incarnation)
                 self._renewed_at = sent_at
                 self._holder.lease_renewed()
-                await self.bury_the_dead()
+                sweeps = next(beats) % BEATS_A_SWEEP == 0
+                if sweeps:
+                    self._holder.sweep()
+                if sweeps or self._others:
+                    await self.bury_the_dead()
             except WorkerDeadError:
                 self._holder.worker_died()
             except StoreError as error:
