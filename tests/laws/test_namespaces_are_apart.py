@@ -128,7 +128,7 @@ async def play(kind: str, folder, steps, *, only: str | None) -> tuple[dict[str,
 
 
 @pytest.mark.parametrize("kind", list(STORES))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 def test_a_namespace_is_as_if_there_were_no_other(kind, steps, tmp_path_factory):
     """Same ids, same request ids, same queue: answers and contents are those of a store of one's own."""
