@@ -74,6 +74,9 @@ class ActivityRunner:
             self._settle(
                 run, attempt, ActivityTaskCanceled(scheduled_seq=attempt.seq, attempt=attempt.number)
             )
+        elif (clock := _expired(attempt, self._now())) is not None:
+            failure = self._timeout_failure(attempt, clock)
+            self._settle(run, attempt, _final_event(attempt, failure, RetryState.TIMEOUT))
         elif attempt.next_at > self._now():
             self._rest(run, attempt)
         else:
@@ -316,6 +319,16 @@ class ActivityRunner:
             cause=attempt.last_failure,
             details=attempt.heartbeat_details,
         )
+
+
+def _expired(attempt: Attempt, now: int) -> TimeoutType | None:
+    """The clock that ran out while nobody held the activity's run; it must not begin then."""
+    if attempt.deadline is not None and now >= attempt.deadline:
+        return TimeoutType.SCHEDULE_TO_CLOSE
+    to_start = attempt.scheduled.schedule_to_start_timeout_us
+    if to_start is not None and attempt.number == 1 and now >= attempt.scheduled_at + to_start:
+        return TimeoutType.SCHEDULE_TO_START
+    return None
 
 
 def _drop_trial(attempt: Attempt) -> None:

@@ -248,6 +248,7 @@ async def test_schedule_to_close_counts_from_the_scheduling_across_owners(
             await asyncio.wait_for(handle.result(), LIMIT)
 
     assert attempts == [1, 2]
+    assert begun[-1] == 2, "no attempt begins when the hour is over"
     assert isinstance(caught.value.cause, ActivityError)
     assert isinstance(caught.value.cause.cause, TimeoutError)
     assert "ScheduleToClose" in str(caught.value.cause.cause)
