@@ -11,8 +11,8 @@ from perdure_history.sql import writer
 from perdure_history.sql.readers import Readers
 
 LIMIT = 20.0
-BEATS = 24
-"""Four sweeps, in which workers, due runs, messages and held runs are looked for."""
+BEATS = 36
+"""Six sweeps, in which workers, due runs, messages and held runs are looked for."""
 SECONDS_BETWEEN_BEATS = 5
 """In the default lease, 15 seconds."""
 
