@@ -20,7 +20,7 @@ from perdure_history.events import (
     Event,
 )
 from perdure_history.failures import Failure
-from perdure_history.records import EventRow, RunRecord, RunStatus, TurnProblem, decode_problem
+from perdure_history.records import EventRow, RunRecord, TurnProblem, decode_problem
 
 
 class WorkflowExecutionStatus(IntEnum):
@@ -189,11 +189,6 @@ def pending_activities(entries: Sequence[HistoryEntry]) -> list[PendingActivityI
             case _:
                 pass
     return list(pending.values())
-
-
-def is_open(record: RunRecord) -> bool:
-    """Whether the run has not ended."""
-    return record.status is RunStatus.RUNNING
 
 
 def moment(us: int) -> datetime:
