@@ -42,7 +42,7 @@ def compose(run: HeldRun, live: LiveRun, *, now: int, actor: str) -> PreparedCom
     """
     notes = tuple(run.notes or ())
     news, taken = _wanted_news(run, live)
-    run.notes = run.news = run.duplicates = None
+    run.notes = run.news = None
     try:
         prepared = _composed(run, live, news, notes, taken=taken, now=now, actor=actor)
         for row in prepared.commit.rows if prepared is not None else ():
@@ -174,7 +174,7 @@ def _writable(text: str, longest: int) -> str:
 
 def _wanted_news(run: HeldRun, live: LiveRun) -> tuple[tuple[News, ...], tuple[int, ...]]:
     """What of the run's news is still news, and every inbox row that this commit consumes."""
-    taken = list(run.duplicates or ())
+    taken: list[int] = []
     wanted: dict[object, News] = {}
     for item in run.news or ():
         if item.inbox_id is not None:

@@ -60,10 +60,8 @@ class HeldRun:
     """Recorded inputs of a turn that is not computed yet."""
     news: list[News] | None = None
     notes: list[Event] | None = None
-    duplicates: list[int] | None = None
-    """Inbox rows that repeat messages already in the history."""
     seen: set[int] | None = None
-    """Inbox rows that are in `news`, `duplicates` or on their way."""
+    """Inbox rows that are in `news` or on their way."""
     in_flight: PreparedCommit | None = None
     doubted: bool = False
     """Someone closed it, perhaps, while a commit was on its way: look when that is settled."""
@@ -92,6 +90,12 @@ class HeldRun:
             self.notes = [note]
         else:
             self.notes.append(note)
+
+    def drop_live(self) -> None:
+        """Take it out of memory; what is recorded is replayed when it is wanted again."""
+        if self.live is not None:
+            self.live.evict()
+            self.live = None
 
     def mark_seen(self, inbox_id: int) -> bool:
         """True the first time: the row is not on its way yet."""
@@ -123,7 +127,7 @@ class HeldRun:
     @property
     def has_work(self) -> bool:
         """Something waits to be recorded."""
-        return bool(self.news or self.notes or self.duplicates or self.open_inputs or self.orphaned_by)
+        return bool(self.news or self.notes or self.open_inputs or self.orphaned_by)
 
     @property
     def is_idle(self) -> bool:

@@ -81,7 +81,6 @@ class RunKeeper:
         self._store = store = client.store
         self._me = me
         self._due = due
-        self._definitions = workflows
         self._options = options
         self._look_for_runs = look_for_runs
         self._look_for_messages = look_for_messages
@@ -224,9 +223,8 @@ class RunKeeper:
     def run_settled(self, run: HeldRun) -> None:
         """It waits; whichever run was not used for longest may have to leave memory."""
         self.holdings.touch(run)
-        if self._options.max_cached_workflows == 0 and run.attempts and run.live is not None:
-            run.live.evict()
-            run.live = None
+        if self._options.max_cached_workflows == 0 and run.attempts:
+            run.drop_live()
         if self._others_are_due:
             self._others_are_due = False
             self._look_for_runs()
@@ -252,9 +250,7 @@ class RunKeeper:
 
     def run_lost(self, run: HeldRun, verdict: Verdict) -> None:
         """What is in memory is worthless: load it again if it is still this worker's."""
-        if run.live is not None:
-            run.live.evict()
-            run.live = None
+        run.drop_live()
         run.open_inputs = ()
         if not run.loading:
             run.loading = True
@@ -283,9 +279,7 @@ class RunKeeper:
 
     def turn_failed(self, run: HeldRun, problem: TurnProblem) -> None:
         """Try again later, with what memory lost replayed."""
-        if run.live is not None:
-            run.live.evict()
-            run.live = None
+        run.drop_live()
         run.open_inputs = ()
         self._due.add(problem.next_at, lambda: self._try_again(run))
 
@@ -302,6 +296,4 @@ class RunKeeper:
     def _forget(self, run: HeldRun) -> None:
         run.gone = True
         self.timers.forget(run)
-        if run.live is not None:
-            run.live.evict()
-            run.live = None
+        run.drop_live()

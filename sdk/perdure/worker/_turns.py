@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from perdure.worker._composing import compose, failed_turn, mark, next_problem, release
-from perdure.worker._held_run import HeldRun, PreparedCommit
+from perdure.worker._held_run import HeldRun, News, PreparedCommit
 from perdure.worker._identity import WorkerIdentity
 from perdure.worker._watchdog import TurnWatchdog
 from perdure_history.errors import StoreUnavailableError, WorkerDeadError
@@ -90,7 +90,7 @@ class TurnLoop:
         """Made by those who wait for a run to settle."""
 
     def wake(self, run: HeldRun) -> None:
-        """Have `run` computed soon; it has news, notes or duplicates. Harmless when it is queued already."""
+        """Have `run` computed soon; it has news or notes. Harmless when it is queued already."""
         if run.queued or run.in_flight is not None or run.loading or run.gone:
             return
         run.queued = True
@@ -314,8 +314,7 @@ class TurnLoop:
             return
         _logger.error("run %s: its commit was refused and is dropped", run.run_id, exc_info=error)
         if prepared.commit.rows:
-            found_out = [item for item in prepared.news if item.inbox_id is None]
-            run.news = [*found_out, *(run.news or ())] or None
+            run.news = [*_found_out(prepared.news), *(run.news or ())] or None
             problem = next_problem(run.problem, error, self._store.now())
             marked = mark(run, problem, now=self._store.now(), release=run.may_leave)
             marked.failed_turn = True
@@ -359,8 +358,8 @@ class TurnLoop:
                 self.wake(run)
             return
         # Messages are in the inbox still and are read again; what this worker found out is nowhere else.
-        found_out = [item for item in (*prepared.news, *(run.news or ())) if item.inbox_id is None]
-        run.news, run.duplicates, run.seen = found_out or None, None, None
+        found_out = [*_found_out(prepared.news), *_found_out(run.news or ())]
+        run.news, run.seen = found_out or None, None
         run.notes = [*prepared.notes, *(run.notes or ())] or None
         if verdict is Verdict.UNREAD:
             run.unread_refusals += 1
@@ -372,3 +371,8 @@ class TurnLoop:
             self._settled = None
         if not self._ready and not self._gathering and not self._committing and not self._pump_is_due:
             self._quiet.set()
+
+
+def _found_out(news: Sequence[News]) -> list[News]:
+    """What stands nowhere but in this worker's memory; messages are in the inbox still."""
+    return [item for item in news if item.inbox_id is None]
